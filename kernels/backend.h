@@ -1,0 +1,243 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "kernels/core/dtype.h"
+#include "kernels/core/memory.h"
+#include "kernels/cursor.h"
+#include "kernels/device.h"
+
+namespace kvg::kernels {
+
+enum class NormKind : std::uint8_t { kRms, kLayer };
+
+/// A normalisation over the last dimension.
+/// kRms: x / sqrt(mean(x^2) + eps) * weight. kLayer: (x - mean) / sqrt(var + eps) * weight + bias.
+struct Norm {
+  NormKind kind = NormKind::kRms;
+  const float* weight = nullptr;  ///< [dim]
+  const float* bias = nullptr;    ///< [dim], kLayer only
+  float eps = 1e-5F;
+};
+
+/// y = W x + b.
+struct Linear {
+  const void* weight = nullptr;  ///< [out, in], row-major, `dtype`
+  const float* bias = nullptr;   ///< [out], or null
+  DType dtype = DType::kF32;
+  int out = 0;
+  int in = 0;
+};
+
+/// What follows a projection, element by element. The gated forms take a weight of 2 x n rows, gate
+/// first, and yield n features: activation(gate) * up.
+enum class Activation : std::uint8_t {
+  kNone,
+  kGelu,
+  kGeluTanh,
+  kSilu,
+  kGatedSilu,
+  kGatedGelu,
+  kGatedGeluTanh
+};
+
+[[nodiscard]] constexpr bool is_gated(Activation activation) {
+  return activation >= Activation::kGatedSilu;
+}
+
+/// Rotary position embedding with half-split pairs (i, i + rotary_dim / 2); channels from
+/// rotary_dim on stay as they are. rotary_dim 0: none.
+struct Rope {
+  const float* table = nullptr;  ///< [positions, rotary_dim / 2, 2]: cosine, sine
+  int rotary_dim = 0;
+};
+
+/// Keys and values of one layer. The entry of (batch row b, kv_head g, slot s) starts at element
+/// b * batch_stride + g * head_stride + s * head_dim of both arrays.
+struct KvView {
+  void* keys = nullptr;
+  void* values = nullptr;
+  DType dtype = DType::kF32;
+  std::int64_t batch_stride = 0;
+  std::int64_t head_stride = 0;
+};
+
+/// The heads of an attention layer.
+struct HeadShape {
+  int heads = 0;  ///< query heads, a multiple of kv_heads
+  int kv_heads = 0;
+  int head_dim = 0;
+};
+
+struct EmbedArgs {
+  float* out = nullptr;         ///< [rows, hidden]
+  const void* table = nullptr;  ///< [vocab, hidden], `dtype`
+  DType dtype = DType::kF32;
+  const std::int32_t* tokens = nullptr;  ///< [rows], each in [0, vocab)
+  int rows = 0;
+  int hidden = 0;
+};
+
+/// norm -> QKV projection -> query/key norm -> RoPE -> the new entries into their slots.
+struct QkvArgs {
+  const float* in = nullptr;  ///< [batch, tokens, hidden], the residual stream
+  Norm norm;
+  Linear linear;  ///< rows: heads x head_dim of q, then kv_heads x head_dim of k, then of v
+  const float* query_norm = nullptr;  ///< [head_dim] RMS weight with norm.eps, or null
+  const float* key_norm = nullptr;    ///< likewise
+  Rope rope;
+  HeadShape shape;
+  int batch = 0;
+  int tokens = 0;  ///< per batch row; 1 with a cursor
+  /// A step: position and slot are read from it on the device. Null: token i has position
+  /// `position + i` and goes to slot `position + i`.
+  const StepCursor* cursor = nullptr;
+  std::int32_t position = 0;
+  void* query = nullptr;       ///< [batch, tokens, heads, head_dim], compute dtype
+  void* sink_query = nullptr;  ///< the same turned to cursor->sink_position; null: not wanted
+  KvView kv;
+};
+
+/// Attention of one new query per batch row over the entries of a cache.
+struct AttendArgs {
+  void* out = nullptr;               ///< [batch, heads, head_dim], compute dtype
+  const void* query = nullptr;       ///< [batch, heads, head_dim], compute dtype
+  const void* sink_query = nullptr;  ///< scores slots [0, sinks); null: `query` scores all
+  int sinks = 0;
+  KvView kv;
+  const StepCursor* cursor = nullptr;  ///< entries in slots [0, cursor->entries)
+  std::int64_t capacity = 0;           ///< slots allocated; bounds cursor->entries
+  HeadShape shape;
+  int batch = 0;
+  float scale = 1.0F;
+};
+
+/// Causal attention of a chunk of a prompt over all that comes before it and itself.
+struct PrefillAttendArgs {
+  void* out = nullptr;          ///< [batch, tokens, heads, head_dim], compute dtype
+  const void* query = nullptr;  ///< [batch, tokens, heads, head_dim], compute dtype
+  KvView kv;                    ///< slots [0, past + tokens) are filled, slot = position
+  int past = 0;
+  int tokens = 0;
+  HeadShape shape;
+  int batch = 0;
+  float scale = 1.0F;
+};
+
+/// Copies kept entries of a prompt from one view to another: slot from[i] to slot to[i], for every
+/// batch row and kv_head. Views do not overlap.
+struct KeepArgs {
+  KvView from;
+  KvView to;
+  const std::int32_t* from_slots = nullptr;  ///< [count]
+  const std::int32_t* to_slots = nullptr;    ///< [count]
+  int count = 0;
+  int batch = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+};
+
+/// out = activation(W norm(in) + b). One row at a time gives the same result as many only within
+/// rounding; equal `rows` give equal results.
+struct ProjectArgs {
+  void* out =
+      nullptr;  ///< [rows, features], `out_dtype`; features = linear.out, or half of it gated
+  DType out_dtype = DType::kF32;  ///< the compute dtype, or kF32 for logits
+  const float* in = nullptr;      ///< [rows, linear.in]
+  Norm norm;
+  Linear linear;
+  Activation activation = Activation::kNone;
+  int rows = 0;
+};
+
+/// inout += W in + b.
+struct AddProjectArgs {
+  float* inout = nullptr;    ///< [rows, linear.out], the residual stream
+  const void* in = nullptr;  ///< [rows, linear.in], compute dtype
+  Linear linear;
+  int rows = 0;
+};
+
+/// Per row: the negative log-likelihood of the target and the arg-max (the lowest id among equals).
+struct ScoreArgs {
+  const float* logits = nullptr;          ///< [rows, vocab]
+  const std::int32_t* targets = nullptr;  ///< [rows]; a negative one yields 0
+  float* nll = nullptr;                   ///< [rows]
+  std::int32_t* best = nullptr;           ///< [rows]
+  int rows = 0;
+  int vocab = 0;
+};
+
+/// The largest sizes that the operations will be called with, so that scratch memory can be
+/// planned.
+struct WorkspaceShape {
+  int batch = 1;  ///< rows of a step
+  int rows = 1;   ///< rows of the largest ProjectArgs or AddProjectArgs
+  int hidden = 0;
+  int features = 0;  ///< widest linear.out
+  HeadShape heads;
+  std::int64_t entries = 0;  ///< most entries that a step or a prompt attends over
+};
+
+/// A recorded step that can be run again.
+class Graph {
+ public:
+  Graph() = default;
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+  virtual ~Graph() = default;
+  virtual void launch() = 0;
+};
+
+/// One device and the coarse operations that a model and a cache need of it.
+///
+/// Pointers in arguments belong to pool() or host_pool(). Operations are enqueued in order and may
+/// return before they are done; synchronize() waits and reports what failed. Nothing allocates but
+/// allocate calls, reserve_workspace() and capture().
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  [[nodiscard]] virtual const DeviceInfo& device() const = 0;
+  [[nodiscard]] virtual DType compute_dtype() const = 0;
+
+  /// The device's memory.
+  [[nodiscard]] virtual Pool& pool() = 0;
+  /// Small memory that the host and the device both read and write (pinned and mapped on CUDA).
+  [[nodiscard]] virtual Pool& host_pool() = 0;
+  /// Memory that the whole process holds on the device, pools included; 0 when it cannot be told.
+  [[nodiscard]] virtual std::size_t process_bytes() const = 0;
+
+  /// Bytes that reserve_workspace() will hold for this shape.
+  [[nodiscard]] virtual std::size_t workspace_bytes(const WorkspaceShape& shape) const = 0;
+  /// Makes the scratch memory of the operations fit `shape`, giving back what was held before.
+  virtual void reserve_workspace(const WorkspaceShape& shape) = 0;
+
+  virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void download(void* host, const void* device, std::size_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  virtual void embed(const EmbedArgs& args) = 0;
+  virtual void project_qkv(const QkvArgs& args) = 0;
+  virtual void attend(const AttendArgs& args) = 0;
+  virtual void prefill_attend(const PrefillAttendArgs& args) = 0;
+  virtual void keep_entries(const KeepArgs& args) = 0;
+  virtual void project(const ProjectArgs& args) = 0;
+  virtual void add_project(const AddProjectArgs& args) = 0;
+  virtual void score(const ScoreArgs& args) = 0;
+  /// *cursor = cursor_at(cursor->position + 1, rule).
+  virtual void advance(StepCursor* cursor, const SlotRule& rule) = 0;
+
+  /// Records what `step` enqueues, executing nothing; every launch() enqueues it again. `step` has
+  /// run once before, so that kernels are loaded and plans cached. On the cpu launch() calls
+  /// `step`.
+  [[nodiscard]] virtual std::unique_ptr<Graph> capture(const std::function<void()>& step) = 0;
+};
+
+}  // namespace kvg::kernels

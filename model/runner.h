@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kvcompress/cache.h"
+#include "model/config.h"
+#include "model/weights.h"
+
+namespace kvg::model {
+
+/// What a runner must be able to do.
+struct RunShape {
+  int batch = 1;
+  std::int32_t prompt = 0;  ///< longest prompt; 0: steps alone
+  std::int32_t tokens = 0;  ///< most tokens fed to one row, prompt included
+  bool score_prompt =
+      false;  ///< score() will be called, not only the last position's logits wanted
+};
+
+/// Device bytes that one policy's run needs, by class.
+struct MemoryPlan {
+  std::size_t weights = 0;
+  std::size_t kv = 0;
+  std::size_t activations = 0;
+  std::size_t workspace = 0;
+  std::size_t observations = 0;
+
+  [[nodiscard]] std::size_t total() const {
+    return weights + kv + activations + workspace + observations;
+  }
+};
+
+/// What one row of a step or of a prompt's last position yields.
+struct TokenScore {
+  float nll = 0.0F;       ///< of the target; 0 when there was none
+  std::int32_t best = 0;  ///< arg-max of the logits
+};
+
+inline constexpr std::int32_t kNoTarget = -1;
+
+/// Feeds tokens to a model through a cache. Everything is allocated at construction; a step is one
+/// graph launch and one wait.
+class Runner {
+ public:
+  /// `weights` and `backend` outlive the runner. Throws OutOfMemory.
+  Runner(const Config& config,
+         const Weights& weights,
+         kernels::Backend& backend,
+         const kvcompress::Policy& policy,
+         const RunShape& shape);
+  ~Runner();
+
+  /// What the constructor will hold, weights (already loaded) included. Needs no memory of its own.
+  [[nodiscard]] static MemoryPlan plan(const Config& config,
+                                       const kernels::Backend& backend,
+                                       const kvcompress::Policy& policy,
+                                       const RunShape& shape);
+
+  /// Empties the cache: the next token has position 0.
+  void begin();
+
+  /// Feeds prompts, tokens [batch, n], into the empty cache and keeps what the policy keeps. Yields
+  /// the score of targets [batch] (kNoTarget: none) at the last position. Returns once the result
+  /// is on the host.
+  std::span<const TokenScore> prefill(std::span<const std::int32_t> tokens,
+                                      std::span<const std::int32_t> targets);
+
+  /// Feeds one token a row; targets as above.
+  std::span<const TokenScore> step(std::span<const std::int32_t> tokens,
+                                   std::span<const std::int32_t> targets);
+
+  /// The logits of the last step or prompt: [batch, vocab], f32.
+  [[nodiscard]] std::vector<float> logits() const;
+
+  [[nodiscard]] const kvcompress::KvCache& cache() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace kvg::model

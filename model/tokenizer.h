@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kvg::model {
+
+/// Text to token ids, exactly as the Hugging Face tokenizer of the checkpoint does it.
+class Tokenizer {
+ public:
+  Tokenizer() = default;
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
+  virtual ~Tokenizer() = default;
+
+  /// Ids of `text` (UTF-8) without a BOS. Added tokens in the text become their ids.
+  [[nodiscard]] virtual std::vector<std::int32_t> encode(std::string_view text) const = 0;
+  [[nodiscard]] virtual std::string decode(const std::vector<std::int32_t>& ids) const = 0;
+  [[nodiscard]] virtual int vocab_size() const = 0;
+  /// The BOS that the Hugging Face tokenizer puts in front; nullopt when it puts none.
+  [[nodiscard]] virtual std::optional<std::int32_t> bos() const = 0;
+};
+
+/// Loads tokenizer.json (byte-level BPE) when present, else tokenizer.model (sentencepiece). Throws
+/// DataError naming the file and what is wrong or unsupported.
+[[nodiscard]] std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
+
+}  // namespace kvg::model
