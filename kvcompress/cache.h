@@ -35,7 +35,7 @@ class KvCache {
   /// Bytes of everything else it holds on the device (class kObservations).
   [[nodiscard]] static std::size_t bookkeeping_bytes(const Policy& policy, const CacheShape& shape);
 
-  /// Empties the cache and enqueues the cursor of position 0.
+  /// Empties the cache: the next token has position 0.
   void begin();
 
   /// Enqueues the move to the next position; part of a captured step.
@@ -45,10 +45,11 @@ class KvCache {
 
   /// True when a prompt of `tokens` fits uncut, so that prefill can write straight into layer().
   [[nodiscard]] bool takes_whole(std::int32_t tokens) const;
-  /// Keeps what the policy keeps of a prompt's layer, held in `prompt` with slot = position.
-  void keep_of_prompt(int layer, const kernels::KvView& prompt, std::int32_t tokens);
-  /// Enqueues the cursor of the first step after a prompt; keep_of_prompt() ran for every layer, or
-  /// prefill wrote in place.
+  /// Settles what stays of a prompt that does not fit; before the keep_of_prompt() of its layers.
+  void begin_prompt(std::int32_t tokens);
+  /// Enqueues the copy of what stays of one layer, held in `prompt` with slot = position.
+  void keep_of_prompt(int layer, const kernels::KvView& prompt);
+  /// Sets the cursor of the first step after a prompt, cut or written in place.
   void finish_prompt(std::int32_t tokens);
 
   [[nodiscard]] const CacheShape& shape() const { return shape_; }
@@ -57,7 +58,7 @@ class KvCache {
   [[nodiscard]] const kernels::StepCursor* cursor() const;
   [[nodiscard]] const kernels::SlotRule& rule() const { return rule_; }
   [[nodiscard]] std::int32_t tokens_fed() const { return fed_; }
-  /// Mean entries kept per layer and kv_head after the last step or cut.
+  /// Mean entries kept per layer and kv_head after the last step or prompt.
   [[nodiscard]] double mean_entries() const;
 
  private:
@@ -69,9 +70,10 @@ class KvCache {
   std::int64_t budget_ = 0;
   std::int64_t slots_ = 0;
   std::int32_t fed_ = 0;
+  int kept_ = 0;  ///< entries that stay of the prompt being fed
   std::shared_ptr<const Selection> selection_;
   std::vector<Buffer> layers_;  ///< each [2 (K, V), batch, kv_heads, slots, head_dim]
-  Buffer bookkeeping_;          ///< cursor, then slots of the last cut
+  Buffer bookkeeping_;  ///< cursor, then [2, slots]: where a prompt's kept entries are and go
 };
 
 }  // namespace kvg::kvcompress

@@ -14,11 +14,11 @@ struct ParamInfo {
 
   std::string_view name;
   Type type = Type::kInt;
-  std::string_view default_value;  ///< as text; empty: must be given
-  long min = 0;                    ///< kInt: smallest and largest value
+  std::string_view default_value{};  ///< as text; empty: must be given
+  long min = 0;                      ///< kInt: smallest and largest value
   long max = 0;
-  std::string_view choices;  ///< kChoice: "cache|original"
-  std::string_view help;
+  std::string_view choices{};  ///< kChoice: "cache|original"
+  std::string_view help{};
 };
 
 /// The parameters of one part of a spec, every one present, checked against its ParamInfo.

@@ -19,8 +19,7 @@ struct RunShape {
   int batch = 1;
   std::int32_t prompt = 0;  ///< longest prompt; 0: steps alone
   std::int32_t tokens = 0;  ///< most tokens fed to one row, prompt included
-  bool score_prompt =
-      false;  ///< score() will be called, not only the last position's logits wanted
+  std::int32_t chunk = 0;   ///< prompt tokens computed at once; 0: chosen for the device
 };
 
 /// Device bytes that one policy's run needs, by class.
@@ -56,7 +55,8 @@ class Runner {
          const RunShape& shape);
   ~Runner();
 
-  /// What the constructor will hold, weights (already loaded) included. Needs no memory of its own.
+  /// What the constructor will hold, weights (already loaded) included. Allocates nothing. Throws
+  /// InvalidArgument for a run that the model cannot take.
   [[nodiscard]] static MemoryPlan plan(const Config& config,
                                        const kernels::Backend& backend,
                                        const kvcompress::Policy& policy,

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstddef>
+
+#include "model/runner.h"
+
+namespace kvg::model {
+
+/// Rows of a prompt that are computed at once, for all batch rows or one of them.
+struct Chunking {
+  int batch = 1;   ///< batch rows in one call: all of them, or 1
+  int tokens = 0;  ///< prompt tokens of each in one call
+};
+
+[[nodiscard]] Chunking chunking(const RunShape& shape);
+
+/// Where each activation lies in the one buffer that a runner holds; offsets in bytes.
+struct Activations {
+  std::size_t residual = 0;    ///< [batch, max(prompt, 1), hidden], f32
+  std::size_t query = 0;       ///< [rows, heads, head_dim]
+  std::size_t sink_query = 0;  ///< [batch, heads, head_dim]
+  std::size_t attended = 0;    ///< [rows, heads, head_dim]
+  std::size_t mlp = 0;         ///< [rows, intermediate]
+  std::size_t logits = 0;      ///< [batch, vocab], f32
+  std::size_t rope = 0;        ///< [tokens, rotary_dim / 2, 2], f32
+  std::size_t prompt_kv =
+      0;  ///< [2, batch, kv_heads, prompt, head_dim], when the cache cannot take it
+  std::size_t total = 0;
+};
+
+/// `cut`: a prompt's layer is held whole beside the cache.
+[[nodiscard]] Activations lay_out(const Config& config,
+                                  const RunShape& shape,
+                                  DType compute,
+                                  bool cut);
+
+}  // namespace kvg::model
