@@ -1,0 +1,243 @@
+#include "model/runner.h"
+
+#include <algorithm>
+#include <cmath>
+#include <gtest/gtest.h>
+#include <numeric>
+
+#include "kernels/core/error.h"
+#include "tests/model/shipped_model.h"
+#include "tests/support/expect_throw.h"
+
+namespace kvg::model {
+namespace {
+
+using testing_support::ShippedModel;
+using testing_support::stream;
+
+constexpr const char* kText = "looking-glass";
+
+// The largest difference over the largest value: one number for a whole row of logits.
+double relative_error(std::span<const float> actual, std::span<const float> expected) {
+  double worst = 0.0;
+  double largest = 0.0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(actual[i]) - expected[i]));
+    largest = std::max(largest, std::abs(static_cast<double>(expected[i])));
+  }
+  return worst / largest;
+}
+
+// The devices of this test program and what they compute in.
+struct Target {
+  const char* model;
+  const char* device;
+  DType compute;
+};
+
+#ifdef KVG_TEST_GPU
+constexpr Target kTargets[] = {{"tiny-llama", "cuda", DType::kF32},
+                               {"tiny-llama", "cuda", DType::kBF16},
+                               {"tiny-neox", "cuda", DType::kF32},
+                               {"tiny-neox", "cuda", DType::kF16}};
+#else
+constexpr Target kTargets[] = {{"tiny-llama", "cpu", DType::kF32},
+                               {"tiny-neox", "cpu", DType::kF32}};
+#endif
+
+// Sums run in another order when another number of rows is computed at once: a few roundings of the
+// compute type, grown through eight layers.
+double rounding(DType compute) {
+  switch (compute) {
+    case DType::kF32:
+      return 2e-5;
+    case DType::kF16:
+      return 1e-2;
+    default:
+      return 5e-2;
+  }
+}
+
+class RunnerOn : public testing::TestWithParam<Target> {
+ protected:
+  ShippedModel model_{GetParam().model, GetParam().device, GetParam().compute};
+};
+
+TEST_P(RunnerOn, ABudgetAsLongAsTheTextIsBitIdenticalToBaseline) {
+  const auto ids = model_.ids(kText, 150);
+  const int fed = static_cast<int>(ids.size()) - 1;
+  const auto baseline = model_.runner("baseline", {.tokens = fed});
+  const std::string budget = std::to_string(fed);
+  for (const std::string& spec :
+       std::vector<std::string>{"window:budget=" + budget,
+                                "streaming:budget=" + budget,
+                                "streaming:budget=" + budget + ",positions=original"}) {
+    const auto other = model_.runner(spec, {.tokens = fed});
+    baseline->begin();
+    other->begin();
+    for (int i = 0; i < fed; ++i) {
+      const std::span token(ids.data() + i, 1);
+      const std::span target(ids.data() + i + 1, 1);
+      const TokenScore expected = baseline->step(token, target)[0];
+      const TokenScore actual = other->step(token, target)[0];
+      ASSERT_EQ(actual.nll, expected.nll) << spec << " at " << i;
+      ASSERT_EQ(actual.best, expected.best);
+    }
+    EXPECT_EQ(other->logits(), baseline->logits()) << spec;
+  }
+}
+
+TEST_P(RunnerOn, AStepDoesNotDependOnTheCapacityPlanned) {
+  const auto ids = model_.ids(kText, 100);
+  const auto small = model_.runner("baseline", {.tokens = 99});
+  const auto large = model_.runner("baseline", {.tokens = 1500});
+  const auto expected = stream(*small, ids);
+  const auto actual = stream(*large, ids);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(actual[i].nll, expected[i].nll) << i;
+  }
+  EXPECT_EQ(small->logits(), large->logits());
+}
+
+TEST_P(RunnerOn, ARunAfterAnotherEqualsAFreshOne) {
+  const auto first = model_.ids("persuasion", 90);
+  const auto second = model_.ids(kText, 90);
+  const auto used = model_.runner("streaming:budget=32", {.prompt = 40, .tokens = 89});
+  (void)stream(*used, first);
+  used->begin();
+  (void)used->prefill(std::span(first).first(40), std::span(first).subspan(40, 1));
+  const auto again = stream(*used, second);
+  const auto fresh = model_.runner("streaming:budget=32", {.prompt = 40, .tokens = 89});
+  const auto expected = stream(*fresh, second);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_EQ(again[i].nll, expected[i].nll) << i;
+  }
+}
+
+TEST_P(RunnerOn, FutureTokensNeverChangePastScores) {
+  auto ids = model_.ids(kText, 80);
+  const auto runner = model_.runner("streaming:budget=24", {.tokens = 79});
+  const auto before = stream(*runner, ids);
+  for (std::size_t i = 50; i < ids.size(); ++i) {
+    ids[i] = (ids[i] + 17) % 4000;
+  }
+  const auto after = stream(*runner, ids);
+  for (std::size_t i = 0; i < 49; ++i) {
+    ASSERT_EQ(after[i].nll, before[i].nll) << i;
+  }
+  EXPECT_NE(after[49].nll, before[49].nll);
+}
+
+TEST_P(RunnerOn, ABatchRowEqualsThatRowAlone) {
+  constexpr std::size_t kPrompt = 30;
+  constexpr std::size_t kSteps = 20;
+  const char* const texts[] = {"persuasion", "doctor-moreau", "looking-glass"};
+  const RunShape shape{.batch = 3, .prompt = 30, .tokens = 50};
+  const auto together = model_.runner("streaming:budget=24", shape);
+  RunShape one = shape;
+  one.batch = 1;
+  const auto alone = model_.runner("streaming:budget=24", one);
+  std::vector<std::vector<std::int32_t>> rows;
+  std::vector<std::int32_t> prompts;
+  for (const char* text : texts) {
+    rows.push_back(model_.ids(text, kPrompt + kSteps));
+    prompts.insert(prompts.end(), rows.back().begin(), rows.back().begin() + kPrompt);
+  }
+  const auto column = [&](std::size_t at) {
+    return std::vector<std::int32_t>{rows[0][at], rows[1][at], rows[2][at]};
+  };
+  const std::vector<std::int32_t> none(3, kNoTarget);
+  (void)together->prefill(prompts, none);
+  for (std::size_t i = 0; i < kSteps; ++i) {
+    (void)together->step(column(kPrompt + i), none);
+  }
+  const std::vector<float> logits = together->logits();
+  const auto vocab = static_cast<std::size_t>(model_.config().vocab);
+  for (std::size_t row = 0; row < 3; ++row) {
+    alone->begin();
+    const std::span ids(rows[row]);
+    (void)alone->prefill(ids.first(kPrompt), std::span(none).first(1));
+    for (std::size_t i = 0; i < kSteps; ++i) {
+      (void)alone->step(ids.subspan(kPrompt + i, 1), std::span(none).first(1));
+    }
+    EXPECT_LT(relative_error(std::span(logits).subspan(row * vocab, vocab), alone->logits()),
+              rounding(GetParam().compute));
+  }
+}
+
+TEST_P(RunnerOn, BatchRowsOfOneTextAreBitIdentical) {
+  const auto ids = model_.ids(kText, 30);
+  const auto runner = model_.runner("window:budget=16", {.batch = 3, .tokens = 30});
+  runner->begin();
+  for (const std::int32_t id : ids) {
+    const auto scores =
+        runner->step(std::vector<std::int32_t>(3, id), std::vector<std::int32_t>(3, 5));
+    ASSERT_EQ(scores[0].nll, scores[1].nll);
+    ASSERT_EQ(scores[0].nll, scores[2].nll);
+  }
+}
+
+TEST_P(RunnerOn, ChunkedPrefillEqualsOneShot) {
+  const auto ids = model_.ids(kText, 131);
+  const std::span prompt = std::span(ids).first(130);
+  const std::span target = std::span(ids).last(1);
+  for (const char* spec : {"baseline", "streaming:budget=48"}) {
+    const auto whole = model_.runner(spec, {.prompt = 130, .tokens = 131});
+    const auto chunked = model_.runner(spec, {.prompt = 130, .tokens = 131, .chunk = 37});
+    (void)whole->prefill(prompt, target);
+    (void)chunked->prefill(prompt, target);
+    EXPECT_LT(relative_error(chunked->logits(), whole->logits()), rounding(GetParam().compute));
+    (void)whole->step(target, target);
+    (void)chunked->step(target, target);
+    EXPECT_LT(relative_error(chunked->logits(), whole->logits()), rounding(GetParam().compute));
+  }
+}
+
+TEST_P(RunnerOn, PrefillEqualsStepsWhenNothingIsCut) {
+  const auto ids = model_.ids(kText, 100);
+  const auto steps = model_.runner("baseline", {.prompt = 100, .tokens = 101});
+  const auto scores = stream(*steps, ids);
+  const auto prompt = model_.runner("baseline", {.prompt = 100, .tokens = 101});
+  const auto score = prompt->prefill(std::span(ids).first(99), std::span(ids).last(1))[0];
+  EXPECT_EQ(score.best, scores.back().best);
+  EXPECT_LT(relative_error(prompt->logits(), steps->logits()), rounding(GetParam().compute));
+}
+
+TEST_P(RunnerOn, HoldsWhatItPlans) {
+  for (const char* spec : {"baseline", "streaming:budget=64", "window:budget=500"}) {
+    const RunShape shape{.batch = 2, .prompt = 300, .tokens = 400};
+    const MemoryPlan plan =
+        Runner::plan(model_.config(), model_.backend(), kvcompress::parse_policy(spec), shape);
+    const auto runner = model_.runner(spec, shape);
+    const MemoryStats stats = model_.backend().pool().stats();
+    EXPECT_EQ(stats.of(MemoryClass::kWeights), plan.weights);
+    EXPECT_EQ(stats.of(MemoryClass::kKv), plan.kv);
+    EXPECT_EQ(stats.of(MemoryClass::kActivations), plan.activations);
+    EXPECT_EQ(stats.of(MemoryClass::kWorkspace), plan.workspace);
+    EXPECT_EQ(stats.of(MemoryClass::kObservations), plan.observations);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets,
+                         RunnerOn,
+                         testing::ValuesIn(kTargets),
+                         [](const auto& param_info) {
+                           std::string name = std::string(param_info.param.model) + "_" +
+                                              std::string(name_of(param_info.param.compute));
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+TEST(Runner, RefusesARunLongerThanTheSlidingWindow) {
+  Config config = find_model("tiny-llama", 0).config;
+  config.sliding_window = 64;
+  const auto backend = kernels::make_backend(kernels::find_device("cpu"), {});
+  const kvcompress::Policy policy = kvcompress::parse_policy("baseline");
+  EXPECT_GT(Runner::plan(config, *backend, policy, {.tokens = 64}).total(), 0U);
+  testing_support::expect_invalid(
+      [&] { (void)Runner::plan(config, *backend, policy, {.tokens = 65}); },
+      "sliding_window=64, which is not supported beyond that length; this run feeds 65 tokens");
+}
+
+}  // namespace
+}  // namespace kvg::model
