@@ -48,7 +48,8 @@ struct ModelSource {
                                    kernels::Backend& backend,
                                    const LoadProgress& progress);
 
-/// SHA-256 (hex) over the weight files' bytes in name order, or "synthetic:SEED".
+/// SHA-256 (hex) of the weight file, of the comma list of its shards' hashes in name order, or
+/// "synthetic:SEED".
 [[nodiscard]] std::string weights_hash(const ModelSource& source);
 
 }  // namespace kvg::model

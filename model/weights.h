@@ -9,14 +9,14 @@
 namespace kvg::model {
 
 struct LayerWeights {
-  kernels::Norm attention_norm;
-  kernels::Linear qkv;                ///< [(heads + 2 kv_heads) * head_dim, hidden]: q, k, v
+  kernels::Norm attention_norm{};
+  kernels::Linear qkv{};              ///< [(heads + 2 kv_heads) * head_dim, hidden]: q, k, v
   const float* query_norm = nullptr;  ///< [head_dim], or null
   const float* key_norm = nullptr;    ///< [head_dim], or null
-  kernels::Linear attention_out;      ///< [hidden, heads * head_dim]
-  kernels::Norm mlp_norm;
-  kernels::Linear up;    ///< [intermediate, hidden], or gate over up: [2 intermediate, hidden]
-  kernels::Linear down;  ///< [hidden, intermediate]
+  kernels::Linear attention_out{};    ///< [hidden, heads * head_dim]
+  kernels::Norm mlp_norm{};
+  kernels::Linear up{};    ///< [intermediate, hidden], or gate over up: [2 intermediate, hidden]
+  kernels::Linear down{};  ///< [hidden, intermediate]
 };
 
 /// A model's weights in a backend's pool (class kWeights). Matrices keep the checkpoint's 16-bit
