@@ -87,13 +87,14 @@ class Pool {
   /// Refuses allocations that would bring the sum above `bytes`; 0 removes the limit.
   void set_limit(std::size_t bytes);
 
- private:
-  friend class Buffer;
-
+ protected:
   struct AllocatorPeaks {
     std::size_t used = 0;
     std::size_t reserved = 0;
   };
+
+ private:
+  friend class Buffer;
 
   virtual void* do_allocate(std::size_t bytes) = 0;  ///< null when there is no room
   virtual void do_release(void* data, std::size_t bytes) noexcept = 0;

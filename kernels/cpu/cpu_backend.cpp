@@ -1,0 +1,173 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <cblas.h>
+#include <cstring>
+#include <omp.h>
+#include <string>
+#include <utility>
+
+#include "kernels/backend.h"
+#include "kernels/core/error.h"
+#include "kernels/cpu/attend.h"
+#include "kernels/cpu/elementwise.h"
+#include "kernels/cpu/host.h"
+#include "kernels/cpu/matvec.h"
+#include "kernels/cpu/projection.h"
+#include "kernels/cpu/split_attention.h"
+
+namespace kvg::kernels {
+namespace {
+
+class HostGraph final : public Graph {
+ public:
+  explicit HostGraph(std::function<void()> step) : step_(std::move(step)) {}
+  void launch() override { step_(); }
+
+ private:
+  std::function<void()> step_;
+};
+
+// Runs every operation at once, on the calling thread and its team.
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const BackendOptions& options)
+      : device_(cpu_device()),
+        threads_(options.threads == 0 ? omp_get_num_procs() : options.threads) {
+    pool_.set_limit(options.memory_limit);
+    // The team shares out tiles itself.
+    openblas_set_num_threads(1);
+  }
+
+  [[nodiscard]] const DeviceInfo& device() const override { return device_; }
+  [[nodiscard]] DType compute_dtype() const override { return DType::kF32; }
+  [[nodiscard]] Pool& pool() override { return pool_; }
+  [[nodiscard]] Pool& host_pool() override { return host_pool_; }
+  [[nodiscard]] std::size_t process_bytes() const override { return cpu::resident_bytes(); }
+
+  [[nodiscard]] std::size_t workspace_bytes(const WorkspaceShape& shape) const override {
+    return cpu::plan_scratch(shape, threads_).total() * sizeof(float);
+  }
+  void reserve_workspace(const WorkspaceShape& shape) override {
+    scratch_ = cpu::Scratch();
+    scratch_ = cpu::Scratch(pool_, cpu::plan_scratch(shape, threads_));
+  }
+
+  void upload(void* device, const void* host, std::size_t bytes) override {
+    copy(device, host, bytes);
+  }
+  void download(void* host, const void* device, std::size_t bytes) override {
+    copy(host, device, bytes);
+  }
+  void synchronize() override {}
+
+  void embed(const EmbedArgs& args) override;
+  void project_qkv(const QkvArgs& args) override { cpu::project_qkv(args, resources()); }
+  void attend(const AttendArgs& args) override { cpu::attend(args, resources()); }
+  void prefill_attend(const PrefillAttendArgs& args) override {
+    cpu::prefill_attend(args, resources());
+  }
+  void keep_entries(const KeepArgs& args) override;
+  void project(const ProjectArgs& args) override { cpu::project(args, resources()); }
+  void add_project(const AddProjectArgs& args) override { cpu::add_project(args, resources()); }
+  void score(const ScoreArgs& args) override;
+  void advance(StepCursor* cursor, const SlotRule& rule) override {
+    *cursor = cursor_at(cursor->position + 1, rule);
+  }
+
+  [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& step) override {
+    return std::make_unique<HostGraph>(step);
+  }
+
+ private:
+  [[nodiscard]] cpu::Resources resources() const {
+    return {.scratch = scratch_, .threads = threads_};
+  }
+
+  static void copy(void* to, const void* from, std::size_t bytes) {
+    if (bytes != 0) {
+      std::memcpy(to, from, bytes);
+    }
+  }
+
+  DeviceInfo device_;
+  int threads_;
+  cpu::HostPool pool_;
+  cpu::HostPool host_pool_;
+  cpu::Scratch scratch_;
+};
+
+void CpuBackend::embed(const EmbedArgs& args) {
+  const auto hidden = static_cast<std::size_t>(args.hidden);
+  for (int row = 0; row < args.rows; ++row) {
+    const auto* table = static_cast<const std::byte*>(args.table);
+    cpu::widen(args.out + static_cast<std::size_t>(row) * hidden,
+               table + static_cast<std::size_t>(args.tokens[row]) * hidden * size_of(args.dtype),
+               args.dtype,
+               hidden);
+  }
+}
+
+void CpuBackend::keep_entries(const KeepArgs& args) {
+  KVG_EXPECT(args.from.dtype == DType::kF32 && args.to.dtype == DType::kF32,
+             "the cpu keeps keys and values in f32");
+  const std::size_t bytes = static_cast<std::size_t>(args.head_dim) * sizeof(float);
+  for (int pair = 0; pair < args.batch * args.kv_heads; ++pair) {
+    const std::int64_t row = pair / args.kv_heads;
+    const std::int64_t head = pair % args.kv_heads;
+    const std::int64_t from = row * args.from.batch_stride + head * args.from.head_stride;
+    const std::int64_t to = row * args.to.batch_stride + head * args.to.head_stride;
+    for (int i = 0; i < args.count; ++i) {
+      const std::int64_t source = from + std::int64_t{args.from_slots[i]} * args.head_dim;
+      const std::int64_t target = to + std::int64_t{args.to_slots[i]} * args.head_dim;
+      std::memcpy(static_cast<float*>(args.to.keys) + target,
+                  static_cast<const float*>(args.from.keys) + source,
+                  bytes);
+      std::memcpy(static_cast<float*>(args.to.values) + target,
+                  static_cast<const float*>(args.from.values) + source,
+                  bytes);
+    }
+  }
+}
+
+void CpuBackend::score(const ScoreArgs& args) {
+#pragma omp parallel for num_threads(threads_) if (args.rows > 1) schedule(static)
+  for (int row = 0; row < args.rows; ++row) {
+    const float* logits = args.logits + static_cast<std::ptrdiff_t>(row) * args.vocab;
+    const cpu::RowScore result = cpu::score_row(logits, args.vocab, args.targets[row]);
+    args.nll[row] = result.nll;
+    args.best[row] = result.best;
+  }
+}
+
+}  // namespace
+
+DeviceInfo cpu_device() {
+  return {.kind = DeviceKind::kCpu,
+          .index = 0,
+          .id = "cpu",
+          .name = cpu::processor_name(),
+          .total_bytes = cpu::memory_figure("MemTotal"),
+          .free_bytes = cpu::memory_figure("MemAvailable"),
+          .compute_capability = {},
+          .driver = {},
+          .runtime = {},
+          .gemm = std::string("openblas ") + openblas_get_corename() +
+                  ", matrix-vector kernels up to " + std::to_string(cpu::kFewRows) + " rows",
+          .prefill_attention = "sgemm tiles of " + std::to_string(cpu::kTileQueries) + " queries",
+          .decode_attention =
+              "splits of " + std::to_string(cpu::kSplitEntries) + " entries, vector kernels"};
+}
+
+std::unique_ptr<Backend> make_cpu_backend(const BackendOptions& options) {
+  if (options.compute != DType::kF32) {
+    throw InvalidArgument("the cpu computes in f32, not in " +
+                          std::string(name_of(options.compute)));
+  }
+  if (options.threads < 0) {
+    throw InvalidArgument("threads must be at least 1, or 0 for all; got " +
+                          std::to_string(options.threads));
+  }
+  return std::make_unique<CpuBackend>(options);
+}
+
+}  // namespace kvg::kernels

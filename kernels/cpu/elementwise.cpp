@@ -1,0 +1,225 @@
+#include "kernels/cpu/elementwise.h"
+
+#include <cmath>
+
+#include "kernels/cpu/vector.h"
+
+namespace kvg::kernels::cpu {
+namespace {
+
+typedef double Doubles __attribute__((vector_size(64)));
+typedef std::uint64_t WideBits __attribute__((vector_size(64)));
+typedef float HalfFloats __attribute__((vector_size(32)));
+
+constexpr std::size_t kDoubleLanes = 8;
+
+KVG_INLINE Doubles load_doubles(const float* in, std::size_t count = kDoubleLanes) {
+  HalfFloats lanes = {};
+  std::memcpy(&lanes, in, count == kDoubleLanes ? sizeof(lanes) : count * sizeof(float));
+  return __builtin_convertvector(lanes, Doubles);
+}
+
+KVG_INLINE double sum_of(const Doubles& a) {
+  return ((a[0] + a[1]) + (a[2] + a[3])) + ((a[4] + a[5]) + (a[6] + a[7]));
+}
+
+KVG_INLINE double mean_of(const float* in, std::size_t dim) {
+  Doubles sum = {};
+  for (std::size_t i = 0; i < dim; i += kDoubleLanes) {
+    sum += load_doubles(in + i, dim - i < kDoubleLanes ? dim - i : kDoubleLanes);
+  }
+  return sum_of(sum) / static_cast<double>(dim);
+}
+
+KVG_INLINE double mean_square_of(const float* in, std::size_t dim, double mean) {
+  Doubles sum = {};
+  std::size_t i = 0;
+  for (; i + kDoubleLanes <= dim; i += kDoubleLanes) {
+    const Doubles x = load_doubles(in + i) - mean;
+    sum += x * x;
+  }
+  double total = sum_of(sum);
+  for (; i < dim; ++i) {
+    const double x = static_cast<double>(in[i]) - mean;
+    total += x * x;
+  }
+  return total / static_cast<double>(dim);
+}
+
+// x / (1 + e^-x).
+KVG_INLINE Floats silu_of(const Floats& x) {
+  return x / (exp_of(-x) + 1.0F);
+}
+
+// x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x / (1 + e^(-2 u)).
+KVG_INLINE Floats gelu_tanh_of(const Floats& x) {
+  const Floats u = x * 0.797884561F * (x * x * 0.044715F + 1.0F);
+  return x / (exp_of(u * -2.0F) + 1.0F);
+}
+
+// x (1 + erf(x / sqrt(2))) / 2 through erfc(z) = t e^(P(t) - z^2), t = 1 / (1 + z / 2), for z >= 0:
+// a Chebyshev fit with a relative error below 1.2e-7, so that the negative tail keeps its digits.
+KVG_INLINE Floats gelu_of(const Floats& x) {
+  const Bits negative = bits_as<Bits>(x < 0.0F);
+  const Floats z = choose(negative, -x, x) * 0.707106781F;
+  const Floats t = 1.0F / (z * 0.5F + 1.0F);
+  Floats p = broadcast(0.17087277F);
+  p = p * t - 0.82215223F;
+  p = p * t + 1.48851587F;
+  p = p * t - 1.13520398F;
+  p = p * t + 0.27886807F;
+  p = p * t - 0.18628806F;
+  p = p * t + 0.09678418F;
+  p = p * t + 0.37409196F;
+  p = p * t + 1.00002368F;
+  p = p * t - 1.26551223F;
+  const Floats half_tail = t * exp_of(p - z * z) * 0.5F;
+  return x * choose(negative, half_tail, 1.0F - half_tail);
+}
+
+KVG_INLINE Floats activation_of(Activation activation, const Floats& x) {
+  switch (activation) {
+    case Activation::kNone:
+      break;
+    case Activation::kGelu:
+    case Activation::kGatedGelu:
+      return gelu_of(x);
+    case Activation::kGeluTanh:
+    case Activation::kGatedGeluTanh:
+      return gelu_tanh_of(x);
+    case Activation::kSilu:
+    case Activation::kGatedSilu:
+      return silu_of(x);
+  }
+  return x;
+}
+
+// e^x for x <= 0 to a few units in the last place of a double; below -700 it is 0.
+KVG_INLINE Doubles exp_of(const Doubles& x) {
+  const WideBits tiny = (WideBits)(x < -700.0);      // NOLINT: the notation of vector types
+  const auto kept = (Doubles)((WideBits)x & ~tiny);  // NOLINT
+  constexpr double kShift = 0x1.8p52;
+  const Doubles shifted = kept * 1.4426950408889634 + kShift;
+  const Doubles n = shifted - kShift;
+  const Doubles r = (kept - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
+  Doubles p = Doubles{} + 1.0 / 39916800.0;
+  const double coefficients[] = {1.0 / 3628800.0,
+                                 1.0 / 362880.0,
+                                 1.0 / 40320.0,
+                                 1.0 / 5040.0,
+                                 1.0 / 720.0,
+                                 1.0 / 120.0,
+                                 1.0 / 24.0,
+                                 1.0 / 6.0,
+                                 0.5,
+                                 1.0,
+                                 1.0};
+  for (const double coefficient : coefficients) {
+    p = p * r + coefficient;
+  }
+  const WideBits scaled = (WideBits)p + ((WideBits)shifted << 52);  // NOLINT
+  return (Doubles)(scaled & ~tiny);                                 // NOLINT
+}
+
+KVG_INLINE float max_of(const float* values, std::size_t count) {
+  Floats best = broadcast(values[0]);
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    best = larger(load_lanes<Floats>(values + i), best);
+  }
+  float max = largest_of(best);
+  for (; i < count; ++i) {
+    max = values[i] > max ? values[i] : max;
+  }
+  return max;
+}
+
+}  // namespace
+
+KVG_CLONES void normalise(const Norm& norm, const float* in, float* out, int dim) {
+  const auto count = static_cast<std::size_t>(dim);
+  const bool centred = norm.kind == NormKind::kLayer;
+  const double mean = centred ? mean_of(in, count) : 0.0;
+  const double mean_square = mean_square_of(in, count, mean);
+  const auto scale =
+      static_cast<float>(1.0 / std::sqrt(mean_square + static_cast<double>(norm.eps)));
+  const auto shift = static_cast<float>(mean);
+  if (!centred) {
+    for (std::size_t i = 0; i < count; ++i) {
+      out[i] = in[i] * scale * norm.weight[i];
+    }
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    out[i] = (in[i] - shift) * scale * norm.weight[i] + norm.bias[i];
+  }
+}
+
+KVG_CLONES void activate(Activation activation, float* values, std::size_t count) {
+  if (activation == Activation::kNone) {
+    return;
+  }
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const std::size_t lanes = count - i < kLanes ? count - i : kLanes;
+    const auto x = load_lanes<Floats>(values + i, lanes);
+    store_lanes(values + i, activation_of(activation, x), lanes);
+  }
+}
+
+KVG_CLONES void activate_gated(Activation activation,
+                               float* out,
+                               const GateAndUp& in,
+                               std::size_t count) {
+  for (std::size_t i = 0; i < count; i += kLanes) {
+    const std::size_t lanes = count - i < kLanes ? count - i : kLanes;
+    const auto gate = load_lanes<Floats>(in.gate + i, lanes);
+    const auto up = load_lanes<Floats>(in.up + i, lanes);
+    store_lanes(out + i, activation_of(activation, gate) * up, lanes);
+  }
+}
+
+KVG_CLONES SoftmaxPart exponentiate(float* values, float scale, std::size_t count) {
+  const float max = max_of(values, count);
+  Floats sums = {};
+  std::size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    const Floats power = exp_of((load_lanes<Floats>(values + i) - max) * scale);
+    store_lanes(values + i, power);
+    sums += power;
+  }
+  float sum = sum_of(sums);
+  if (i < count) {
+    const Floats power = exp_of((load_lanes<Floats>(values + i, count - i) - max) * scale);
+    store_lanes(values + i, power, count - i);
+    for (std::size_t lane = 0; lane < count - i; ++lane) {
+      sum += power[lane];
+    }
+  }
+  return {.max = max * scale, .sum = sum};
+}
+
+KVG_CLONES RowScore score_row(const float* logits, int vocab, std::int32_t target) {
+  const auto count = static_cast<std::size_t>(vocab);
+  const float max = max_of(logits, count);
+  std::size_t best = 0;
+  while (best + 1 < count && logits[best] != max) {
+    ++best;
+  }
+  if (target < 0) {
+    return {.nll = 0.0F, .best = static_cast<std::int32_t>(best)};
+  }
+  const auto wide_max = static_cast<double>(max);
+  Doubles sums = {};
+  std::size_t i = 0;
+  for (; i + kDoubleLanes <= count; i += kDoubleLanes) {
+    sums += exp_of(load_doubles(logits + i) - wide_max);
+  }
+  double sum = sum_of(sums);
+  for (; i < count; ++i) {
+    sum += std::exp(static_cast<double>(logits[i]) - wide_max);
+  }
+  const double nll = std::log(sum) + wide_max - static_cast<double>(logits[target]);
+  return {.nll = static_cast<float>(nll), .best = static_cast<std::int32_t>(best)};
+}
+
+}  // namespace kvg::kernels::cpu

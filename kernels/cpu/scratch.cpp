@@ -1,0 +1,81 @@
+#include "kernels/cpu/scratch.h"
+
+#include <algorithm>
+
+#include "kernels/core/error.h"
+#include "kernels/cpu/split_attention.h"
+
+namespace kvg::kernels::cpu {
+namespace {
+
+// Pieces start on a cache line, so that threads share none.
+constexpr std::size_t kLineFloats = 16;
+
+std::size_t rounded(std::size_t count) {
+  return (count + kLineFloats - 1) / kLineFloats * kLineFloats;
+}
+
+void expect_room(std::size_t asked, std::size_t reserved) {
+  KVG_EXPECT(asked <= reserved,
+             "workspace was reserved for " + std::to_string(reserved) + " floats, not " +
+                 std::to_string(asked));
+}
+
+}  // namespace
+
+std::size_t product_tile_floats(int rows, std::size_t in) {
+  if (rows <= kFewRows) {
+    return 0;
+  }
+  return (in + static_cast<std::size_t>(std::min(rows, kTileRows))) * kTileFeatures;
+}
+
+std::size_t prefill_tile_floats(int tokens, std::int64_t entries) {
+  return static_cast<std::size_t>(std::min(tokens, kTileQueries)) *
+         static_cast<std::size_t>(entries);
+}
+
+ScratchPlan plan_scratch(const WorkspaceShape& shape, int threads) {
+  const auto heads = static_cast<std::size_t>(shape.heads.heads);
+  const auto head_dim = static_cast<std::size_t>(shape.heads.head_dim);
+  const auto group = heads / static_cast<std::size_t>(std::max(shape.heads.kv_heads, 1));
+  const auto splits = static_cast<std::size_t>(splits_of(static_cast<std::int32_t>(shape.entries)));
+  const auto rows = static_cast<std::size_t>(std::max(shape.rows, shape.batch));
+  const std::size_t widest = std::max({static_cast<std::size_t>(shape.hidden),
+                                       static_cast<std::size_t>(shape.features),
+                                       heads * head_dim});
+  ScratchPlan plan;
+  plan.normed = rounded(rows * static_cast<std::size_t>(shape.hidden));
+  plan.stats = rounded(static_cast<std::size_t>(shape.batch) * heads * splits);
+  plan.parts = rounded(static_cast<std::size_t>(shape.batch) * heads * splits * head_dim);
+  plan.per_thread = rounded(std::max({product_tile_floats(static_cast<int>(rows), widest),
+                                      group * static_cast<std::size_t>(kSplitEntries),
+                                      prefill_tile_floats(static_cast<int>(rows), shape.entries)}));
+  plan.threads = static_cast<std::size_t>(threads);
+  return plan;
+}
+
+Scratch::Scratch(Pool& pool, const ScratchPlan& plan)
+    : plan_(plan), buffer_(pool.allocate(plan.total() * sizeof(float), MemoryClass::kWorkspace)) {}
+
+float* Scratch::normed(std::size_t count) const {
+  expect_room(count, plan_.normed);
+  return buffer_.as<float>();
+}
+
+float* Scratch::parts(std::size_t count) const {
+  expect_room(count, plan_.parts);
+  return buffer_.as<float>(plan_.normed * sizeof(float));
+}
+
+float* Scratch::stats(std::size_t count) const {
+  expect_room(count, plan_.stats);
+  return buffer_.as<float>((plan_.normed + plan_.parts) * sizeof(float));
+}
+
+float* Scratch::tiles(std::size_t count_per_thread) const {
+  expect_room(count_per_thread, plan_.per_thread);
+  return buffer_.as<float>((plan_.normed + plan_.parts + 2 * plan_.stats) * sizeof(float));
+}
+
+}  // namespace kvg::kernels::cpu

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/backend.h"
+#include "kernels/core/memory.h"
+
+namespace kvg::kernels::cpu {
+
+/// Rows of a product beyond which it goes through sgemm.
+inline constexpr int kFewRows = 8;
+/// Rows and features of one sgemm tile.
+inline constexpr int kTileRows = 256;
+inline constexpr int kTileFeatures = 128;
+/// Queries of one tile of prefill attention.
+inline constexpr int kTileQueries = 64;
+
+/// Where the scratch memory of the operations lies; in floats.
+struct ScratchPlan {
+  std::size_t normed = 0;      ///< [rows, hidden]: normalised rows
+  std::size_t parts = 0;       ///< [batch, heads, splits, head_dim]: split attention
+  std::size_t stats = 0;       ///< [2, batch, heads, splits]: its maxima and sums
+  std::size_t per_thread = 0;  ///< a tile of whichever operation runs
+  std::size_t threads = 0;
+
+  [[nodiscard]] std::size_t total() const {
+    return normed + parts + 2 * stats + threads * per_thread;
+  }
+};
+
+[[nodiscard]] ScratchPlan plan_scratch(const WorkspaceShape& shape, int threads);
+
+/// The scratch memory of one backend. Every getter throws InvalidArgument when more is asked than
+/// was reserved.
+class Scratch {
+ public:
+  Scratch() = default;
+  Scratch(Pool& pool, const ScratchPlan& plan);
+
+  [[nodiscard]] float* normed(std::size_t count) const;
+  [[nodiscard]] float* parts(std::size_t count) const;
+  [[nodiscard]] float* stats(std::size_t count) const;  ///< two arrays of `count`
+  /// The tile of thread 0; that of thread t lies t * thread_stride() further.
+  [[nodiscard]] float* tiles(std::size_t count_per_thread) const;
+  [[nodiscard]] std::size_t thread_stride() const { return plan_.per_thread; }
+
+ private:
+  ScratchPlan plan_;
+  Buffer buffer_;
+};
+
+/// Floats of a tile of a product with `in` inputs.
+[[nodiscard]] std::size_t product_tile_floats(int rows, std::size_t in);
+/// Floats of a tile of prefill attention.
+[[nodiscard]] std::size_t prefill_tile_floats(int tokens, std::int64_t entries);
+
+}  // namespace kvg::kernels::cpu
