@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
@@ -19,9 +18,9 @@ struct Text {
 /// Names of the shipped texts, the default one first.
 [[nodiscard]] std::vector<std::string> shipped_texts();
 
-/// Reads a shipped text by name or any UTF-8 file by path. Throws InvalidArgument for a name that
-/// is neither (listing the shipped ones), DataError for an empty text or invalid UTF-8 (naming the
-/// byte).
+/// Reads any UTF-8 file by path, or a shipped text by name, with or without ".txt"; a file that
+/// exists comes before a shipped name. Throws InvalidArgument for a name that is neither (listing
+/// the shipped ones), DataError for an empty or unreadable file or invalid UTF-8 (naming the byte).
 [[nodiscard]] Text load_text(std::string_view name_or_path);
 
 }  // namespace kvg::datasets
