@@ -27,11 +27,46 @@ constexpr std::string_view kWithoutDummyPrefix("\x1A\x02\x18\x00", 4);
 // U+2581, which stands for the space inside pieces.
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
 
+// Reads one base-128 number of a serialised message; nullopt where it is cut off.
+std::optional<std::uint64_t> read_varint(std::string_view bytes, std::size_t& at) {
+  std::uint64_t value = 0;
+  for (unsigned shift = 0; shift < 64 && at < bytes.size(); shift += 7) {
+    const auto byte = static_cast<unsigned char>(bytes[at++]);
+    value |= static_cast<std::uint64_t>(byte & 0x7FU) << shift;
+    if (byte < 0x80U) {
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+// Whether a serialised model goes on to its trainer_spec and normalizer_spec. They follow the
+// pieces; without them, as in a file cut off between two pieces, the library would read the pieces
+// as another kind of model and say nothing.
+bool is_complete(std::string_view bytes) {
+  constexpr std::uint64_t kTrainerSpec = 2;
+  constexpr std::uint64_t kNormalizerSpec = 3;
+  constexpr std::uint64_t kLengthDelimited = 2;
+  bool trainer = false;
+  bool normalizer = false;
+  for (std::size_t at = 0; at < bytes.size();) {
+    const auto tag = read_varint(bytes, at);
+    const auto length = read_varint(bytes, at);
+    if (!tag || !length || *tag % 8 != kLengthDelimited || *length > bytes.size() - at) {
+      return false;
+    }
+    trainer = trainer || *tag / 8 == kTrainerSpec;
+    normalizer = normalizer || *tag / 8 == kNormalizerSpec;
+    at += static_cast<std::size_t>(*length);
+  }
+  return trainer && normalizer;
+}
+
 std::unique_ptr<SentencePieceProcessor> load(const std::filesystem::path& file,
                                              const std::string& serialized) {
   auto processor = std::make_unique<SentencePieceProcessor>();
-  const auto status = processor->LoadFromSerializedProto(serialized);
-  if (!status.ok() || processor->GetPieceSize() <= 0) {
+  if (!is_complete(serialized) || !processor->LoadFromSerializedProto(serialized).ok() ||
+      processor->GetPieceSize() <= 0) {
     throw DataError(file.string() + ": not a sentencepiece model, or truncated");
   }
   return processor;
