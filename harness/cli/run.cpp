@@ -1,0 +1,220 @@
+#include <charconv>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <unistd.h>
+
+#include "harness/cli/cli.h"
+#include "harness/cli/console.h"
+#include "harness/cli/plan_table.h"
+#include "harness/experiment.h"
+#include "harness/reporters/reporters.h"
+#include "harness/session.h"
+#include "kernels/core/error.h"
+
+namespace kvg::harness::cli {
+namespace {
+
+constexpr const char* kFooter =
+    "Rows: one a dataset and policy, in the order given. Exit code: 0 all measured, 1 refused,\n"
+    "3 some rows failed.\n"
+    "\n"
+    "Examples:\n"
+    "  kvgauge run\n"
+    "  kvgauge run --model tiny-neox --dataset book.txt --policy baseline,window_256 --csv "
+    "out.csv\n"
+    "  kvgauge run --policy streaming:budget=512,sinks=8,positions=original --max-tokens 4000\n"
+    "  kvgauge run --protocol split --prefill 1024 --max-tokens 2048\n"
+    "  kvgauge run --model synthetic:llama-3.1-8b --protocol speed --prompt-len 2000 --batch 4\n"
+    "  kvgauge run --model synthetic:pythia-2.8b --memory-limit 8GiB --dry-run";
+
+// What the flags hold besides the experiment.
+struct RunFlags {
+  Experiment experiment;
+  std::vector<std::string> policies;
+  std::string memory_limit;
+  std::string csv;
+  std::string json;
+  std::string jsonl;
+  std::string progress = "auto";
+  bool dry_run = false;
+};
+
+std::int32_t parse_count(const CountInfo& count, const std::string& text) {
+  std::int32_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc{} || rest != end) {
+    throw InvalidArgument(std::string(count.flag) + " " + text +
+                          " is no whole number in range; allowed: " + std::to_string(count.min) +
+                          " to " + std::to_string(count.max));
+  }
+  return value;
+}
+
+std::uint64_t parse_seed(const std::string& text) {
+  std::uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  // JSON readers take signed numbers.
+  if (error != std::errc{} || rest != end || value > std::uint64_t{INT64_MAX}) {
+    throw InvalidArgument("--seed " + text + " is out of range; allowed: 0 to " +
+                          std::to_string(INT64_MAX));
+  }
+  return value;
+}
+
+std::string help_of(const CountInfo& count) {
+  std::string help(count.help);
+  if (!count.protocols.empty()) {
+    std::string names(count.protocols);
+    if (const std::size_t space = names.find(' '); space != std::string::npos) {
+      names.replace(space, 1, ", ");
+    }
+    help = names + ": " + help;
+  }
+  if (count.default_value) {
+    help += " [" + std::to_string(*count.default_value) + "]";
+  }
+  return help;
+}
+
+void add_counts(CLI::App& run, Experiment& experiment) {
+  for (const CountInfo& count : counts()) {
+    run.add_option_function<std::string>(
+           std::string(count.flag),
+           [&count, &experiment](const std::string& text) {
+             experiment.*count.member = parse_count(count, text);
+           },
+           help_of(count))
+        ->type_name("N");
+  }
+}
+
+void add_choices(CLI::App& run, RunFlags& flags) {
+  Experiment& experiment = flags.experiment;
+  run.add_option("--model",
+                 experiment.model,
+                 "folder, shipped name, or synthetic:NAME|PATH/config.json [tiny-llama]");
+  run.add_option(
+         "--dataset", experiment.datasets, "shipped name or text file; repeatable [persuasion]")
+      ->take_all()
+      ->allow_extra_args(false);
+  run.add_option("--policy",
+                 flags.policies,
+                 "spec, or a comma list of bare names; repeatable "
+                 "[baseline,streaming_256,streaming_512,streaming_1024]")
+      ->take_all()
+      ->allow_extra_args(false);
+  run.add_option("--protocol", experiment.protocol, "stream, split or speed [stream]");
+  run.add_option("--device", experiment.device, "auto, cpu, cuda or cuda:N [auto]");
+  run.add_option("--dtype", experiment.dtype, "auto, f32, f16 or bf16 [auto]");
+  run.add_option_function<std::string>(
+         "--seed",
+         [&experiment](const std::string& text) { experiment.seed = parse_seed(text); },
+         "of random ids and synthetic weights [0]")
+      ->type_name("N");
+  run.add_option("--memory-limit",
+                 flags.memory_limit,
+                 "bytes the device's pool may hold, such as 8GiB: a smaller device")
+      ->type_name("SIZE");
+}
+
+void add_outputs(CLI::App& run, RunFlags& flags) {
+  run.add_option("--csv", flags.csv, "write the records to this file")->type_name("FILE");
+  run.add_option("--json", flags.json, "write the environment and the records to this file")
+      ->type_name("FILE");
+  run.add_option("--jsonl", flags.jsonl, "append each record to this file once it is measured")
+      ->type_name("FILE");
+  run.add_option("--progress", flags.progress, "auto, on or off; on stderr [auto]");
+  run.add_flag("--dry-run", flags.dry_run, "print the predicted memory of each row, run nothing");
+}
+
+Console::Options console_options(const std::string& progress) {
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  if (progress == "auto") {
+    return {.progress = terminal, .terminal = terminal};
+  }
+  if (progress == "on" || progress == "off") {
+    return {.progress = progress == "on", .terminal = terminal};
+  }
+  throw InvalidArgument("--progress " + progress + " is unknown; allowed: auto, on, off");
+}
+
+// The reporters of a run and what they write to.
+struct Outputs {
+  std::ofstream jsonl;
+  Reporters reporters;
+};
+
+void check_outputs(const RunFlags& flags) {
+  const std::vector<std::string> files{flags.csv, flags.json, flags.jsonl};
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    if (files[i].empty()) {
+      continue;
+    }
+    if (flags.dry_run) {
+      throw InvalidArgument("--dry-run measures nothing, so there is nothing to write to " +
+                            files[i]);
+    }
+    for (std::size_t other = i + 1; other < files.size(); ++other) {
+      if (files[i] == files[other]) {
+        throw InvalidArgument("two outputs cannot share the file " + files[i]);
+      }
+    }
+    check_writable(files[i]);
+  }
+}
+
+void open_outputs(const RunFlags& flags, Outputs& outputs) {
+  const bool colour = isatty(STDOUT_FILENO) != 0;
+  outputs.reporters.hold(make_table_reporter(std::cout, colour));
+  // What is appended first survives an interruption.
+  if (!flags.jsonl.empty()) {
+    outputs.jsonl.open(flags.jsonl, std::ios::app | std::ios::binary);
+    outputs.reporters.hold(make_jsonl_reporter(outputs.jsonl));
+  }
+  if (!flags.csv.empty()) {
+    outputs.reporters.hold(make_csv_reporter(rewrite_file(flags.csv)));
+  }
+  if (!flags.json.empty()) {
+    outputs.reporters.hold(make_json_reporter(rewrite_file(flags.json)));
+  }
+}
+
+int execute(RunFlags flags, const Command& command) {
+  if (!flags.policies.empty()) {
+    flags.experiment.policies = flags.policies;
+  }
+  if (!flags.memory_limit.empty()) {
+    flags.experiment.memory_limit = parse_size(flags.memory_limit);
+  }
+  Console console(std::cerr, console_options(flags.progress));
+  check_outputs(flags);
+  Session session(flags.experiment, console);
+  if (flags.dry_run) {
+    print_plan(session, std::cout);
+    return kAllMeasured;
+  }
+  session.expect_some_fit();
+  Outputs outputs;
+  open_outputs(flags, outputs);
+  return session.run(command, outputs.reporters) == 0 ? kAllMeasured : kSomeFailed;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, const Command& command, Action& action) {
+  auto flags = std::make_shared<RunFlags>();
+  CLI::App* const run =
+      app.add_subcommand("run", "Measure one model under several policies: one row a policy.");
+  add_choices(*run, *flags);
+  add_counts(*run, flags->experiment);
+  add_outputs(*run, *flags);
+  run->footer(kFooter);
+  run->callback([flags, &command, &action] {
+    action = [flags, &command] { return execute(*flags, command); };
+  });
+}
+
+}  // namespace kvg::harness::cli

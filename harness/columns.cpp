@@ -1,0 +1,237 @@
+#include "harness/columns.h"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+
+namespace kvg::harness {
+namespace {
+
+constexpr double kGigabyte = 1024.0 * 1024.0 * 1024.0;
+
+Value real(std::optional<double> value) {
+  // JSON has no NaN and no infinity; neither is a measurement.
+  if (!value || !std::isfinite(*value)) {
+    return {};
+  }
+  return *value;
+}
+
+Value integer(std::optional<std::int64_t> value) {
+  return value ? Value(*value) : Value();
+}
+
+template <std::optional<double> Record::*Member>
+Value real_of(const Record& record) {
+  return real(record.*Member);
+}
+
+template <std::string Record::*Member>
+Value text_of(const Record& record) {
+  return record.*Member;
+}
+
+template <std::int64_t MemoryFigures::*Member>
+Value memory_of(const Record& record) {
+  return record.memory ? Value(*record.memory.*Member) : Value();
+}
+
+template <std::optional<std::int64_t> MemoryFigures::*Member>
+Value known_memory_of(const Record& record) {
+  return record.memory ? integer(*record.memory.*Member) : Value();
+}
+
+Value peak_gigabytes(const Record& record) {
+  if (!record.memory) {
+    return {};
+  }
+  return static_cast<double>(record.memory->pool_used_peak_bytes) / kGigabyte;
+}
+
+Value peak_vram(const Record& record) {
+  return record.on_cuda ? peak_gigabytes(record) : Value();
+}
+
+Value eval_tokens(const Record& record) {
+  return record.eval_tokens;
+}
+
+Value predicted_peak(const Record& record) {
+  return record.predicted_peak_bytes;
+}
+
+Value sm_clock(const Record& record) {
+  return integer(record.sm_clock_mhz);
+}
+
+Value batch(const Record& record) {
+  return static_cast<std::int64_t>(record.batch);
+}
+
+Value seed(const Record& record) {
+  return static_cast<std::int64_t>(record.seed);
+}
+
+Value status(const Record& record) {
+  return std::string(record.status == Status::kOk ? "ok" : "failed");
+}
+
+Value error(const Record& record) {
+  return record.error.empty() ? Value() : Value(record.error);
+}
+
+std::string fixed(double value, int digits) {
+  std::array<char, 64> text{};
+  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+  return text.data();
+}
+
+std::string rate(double value) {
+  return value < 1000.0 ? four_digits(value) : fixed(value, 0);
+}
+
+std::string share(double value) {
+  return fixed(value, 4);
+}
+
+std::string entries(double value) {
+  return fixed(value, value == std::floor(value) ? 0 : 1);
+}
+
+using enum ColumnType;
+
+template <std::string Record::*Member>
+constexpr Column text(std::string_view key) {
+  return {.key = key, .type = kText, .get = text_of<Member>};
+}
+
+template <std::optional<double> Record::*Member>
+constexpr Column figure(std::string_view key, std::string_view unit) {
+  return {.key = key, .type = kReal, .unit = unit, .get = real_of<Member>};
+}
+
+template <std::int64_t MemoryFigures::*Member>
+constexpr Column bytes(std::string_view key) {
+  return {.key = key, .type = kInteger, .unit = "bytes", .get = memory_of<Member>};
+}
+
+constexpr Column shown(Column column,
+                       std::string_view heading,
+                       std::string (*show)(double),
+                       Shown where = Shown::kAlways) {
+  column.heading = heading;
+  column.show = show;
+  column.shown = where;
+  return column;
+}
+
+constexpr std::array kColumns{
+    shown(text<&Record::method>("method"), "Method", nullptr),
+    text<&Record::policy>("policy"),
+    text<&Record::model>("model"),
+    text<&Record::dataset>("dataset"),
+    text<&Record::protocol>("protocol"),
+    text<&Record::device>("device"),
+    text<&Record::dtype>("dtype"),
+    Column{.key = "batch", .type = kInteger, .get = batch},
+    shown(figure<&Record::ttft>("ttft", "s"), "TTFT(s)", four_digits),
+    shown(figure<&Record::tpot>("tpot", "s"), "TPOT(s)", four_digits),
+    shown(figure<&Record::throughput>("throughput", "tokens/s"), "Thruput", rate),
+    figure<&Record::prefill_throughput>("prefill_throughput", "tokens/s"),
+    figure<&Record::decode_throughput>("decode_throughput", "tokens/s"),
+    figure<&Record::itl_p50>("itl_p50", "s"),
+    figure<&Record::itl_p90>("itl_p90", "s"),
+    figure<&Record::itl_p99>("itl_p99", "s"),
+    figure<&Record::total_time>("total_time", "s"),
+    shown(figure<&Record::perplexity>("perplexity", ""), "PPL", rate),
+    figure<&Record::perplexity_stderr>("perplexity_stderr", ""),
+    shown(figure<&Record::accuracy>("accuracy", ""), "Acc", share),
+    Column{.key = "eval_tokens", .type = kInteger, .get = eval_tokens},
+    shown({.key = "peak_vram_gb", .type = kReal, .unit = "GB", .get = peak_vram},
+          "VRAM(GB)",
+          four_digits,
+          Shown::kOnCuda),
+    shown({.key = "peak_memory_gb", .type = kReal, .unit = "GB", .get = peak_gigabytes},
+          "Mem(GB)",
+          four_digits,
+          Shown::kOnCpu),
+    shown(figure<&Record::final_cache_size>("final_cache_size", "entries"), "Cache", entries),
+    bytes<&MemoryFigures::weights_bytes>("memory.weights_bytes"),
+    bytes<&MemoryFigures::kv_bytes>("memory.kv_bytes"),
+    bytes<&MemoryFigures::activations_bytes>("memory.activations_bytes"),
+    bytes<&MemoryFigures::workspace_bytes>("memory.workspace_bytes"),
+    bytes<&MemoryFigures::observations_bytes>("memory.observations_bytes"),
+    bytes<&MemoryFigures::pool_used_peak_bytes>("memory.pool_used_peak_bytes"),
+    bytes<&MemoryFigures::pool_reserved_peak_bytes>("memory.pool_reserved_peak_bytes"),
+    Column{.key = "memory.process_bytes",
+           .type = kInteger,
+           .unit = "bytes",
+           .get = known_memory_of<&MemoryFigures::process_bytes>},
+    Column{.key = "memory.unaccounted_bytes",
+           .type = kInteger,
+           .unit = "bytes",
+           .get = known_memory_of<&MemoryFigures::unaccounted_bytes>},
+    Column{.key = "memory.predicted_peak_bytes",
+           .type = kInteger,
+           .unit = "bytes",
+           .get = predicted_peak},
+    Column{.key = "sm_clock_mhz", .type = kInteger, .unit = "MHz", .get = sm_clock},
+    Column{.key = "status", .type = kText, .get = status},
+    Column{.key = "error", .type = kText, .get = error},
+    Column{.key = "seed", .type = kInteger, .get = seed},
+};
+
+constexpr std::array kSampleColumns{
+    SampleColumn{"tokens", "", [](const Sample& s) { return Value(std::int64_t{s.tokens}); }},
+    SampleColumn{"eval_tokens", "", [](const Sample& s) { return Value(s.eval_tokens); }},
+    SampleColumn{"nll_sum", "", [](const Sample& s) { return real(s.nll_sum); }},
+    SampleColumn{"correct", "", [](const Sample& s) { return integer(s.correct); }},
+    SampleColumn{"ttft", "s", [](const Sample& s) { return real(s.ttft); }},
+    SampleColumn{"tpot", "s", [](const Sample& s) { return real(s.tpot); }},
+    SampleColumn{"total_time", "s", [](const Sample& s) { return real(s.total_time); }},
+    SampleColumn{
+        "final_cache_size", "entries", [](const Sample& s) { return real(s.final_cache_size); }},
+    SampleColumn{"peak_bytes", "bytes", [](const Sample& s) { return Value(s.peak_bytes); }},
+};
+
+}  // namespace
+
+std::span<const Column> columns() {
+  return kColumns;
+}
+
+std::span<const SampleColumn> sample_columns() {
+  return kSampleColumns;
+}
+
+std::string shown_text(const Column& column, const Record& record) {
+  const Value value = column.get(record);
+  if (const auto* const text = std::get_if<std::string>(&value)) {
+    return *text;
+  }
+  if (const auto* const number = std::get_if<double>(&value)) {
+    return column.show(*number);
+  }
+  if (const auto* const count = std::get_if<std::int64_t>(&value)) {
+    return std::to_string(*count);
+  }
+  return "-";
+}
+
+std::string four_digits(double value) {
+  std::array<char, 64> text{};
+  // '#' keeps trailing zeros; it also leaves a bare point behind numbers of four digits.
+  std::snprintf(text.data(), text.size(), "%#.4g", value);
+  std::string shown = text.data();
+  if (shown.ends_with('.')) {
+    shown.pop_back();
+  }
+  return shown;
+}
+
+std::string gigabytes(double bytes) {
+  return four_digits(bytes / kGigabyte) + " GB";
+}
+
+}  // namespace kvg::harness

@@ -1,0 +1,197 @@
+#include "harness/experiment.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+
+#include "harness/protocol.h"
+#include "kernels/core/error.h"
+
+namespace kvg::harness {
+namespace {
+
+constexpr std::int32_t kMaxTokens = 4'194'304;
+
+constexpr std::array kCounts{
+    CountInfo{.flag = "--max-tokens",
+              .member = &Experiment::max_tokens,
+              .min = 2,
+              .max = kMaxTokens,
+              .default_value = 2000,
+              .protocols = "stream split",
+              .help = "most tokens of a sample, the BOS included"},
+    CountInfo{.flag = "--num-samples",
+              .member = &Experiment::num_samples,
+              .min = 1,
+              .max = 100'000,
+              .default_value = 3,
+              .protocols = "stream split",
+              .help = "samples cut one after another from each text"},
+    CountInfo{.flag = "--prefill",
+              .member = &Experiment::prefill,
+              .min = 1,
+              .max = kMaxTokens,
+              .default_value = {},
+              .protocols = "split",
+              .help = "tokens of a sample fed as its prompt (default: half of them)"},
+    CountInfo{.flag = "--prompt-len",
+              .member = &Experiment::prompt_len,
+              .min = 1,
+              .max = kMaxTokens,
+              .default_value = 512,
+              .protocols = "speed",
+              .help = "tokens of each prompt"},
+    CountInfo{.flag = "--gen-len",
+              .member = &Experiment::gen_len,
+              .min = 1,
+              .max = kMaxTokens,
+              .default_value = 128,
+              .protocols = "speed",
+              .help = "tokens generated for each prompt; the prompt itself yields the first"},
+    CountInfo{.flag = "--batch",
+              .member = &Experiment::batch,
+              .min = 1,
+              .max = 4096,
+              .default_value = 1,
+              .protocols = "speed",
+              .help = "prompts run together"},
+    CountInfo{.flag = "--repetitions",
+              .member = &Experiment::repetitions,
+              .min = 1,
+              .max = 10'000,
+              .default_value = 5,
+              .protocols = "speed",
+              .help = "timed runs; the row holds their medians"},
+    CountInfo{.flag = "--warmup",
+              .member = &Experiment::warmup,
+              .min = 0,
+              .max = 1'000'000,
+              .default_value = 32,
+              .protocols = "",
+              .help = "untimed steps before the first sample of each policy (split, speed: after "
+                      "one untimed prompt); 0: none of both"},
+    CountInfo{.flag = "--threads",
+              .member = &Experiment::threads,
+              .min = 1,
+              .max = 4096,
+              .default_value = {},
+              .protocols = "",
+              .help = "threads of the cpu (default: all of them)"},
+};
+
+bool names(std::string_view list, std::string_view word) {
+  return list.empty() ||
+         (" " + std::string(list) + " ").find(" " + std::string(word) + " ") != std::string::npos;
+}
+
+void check_counts(const Experiment& experiment) {
+  for (const CountInfo& count : counts()) {
+    const std::optional<std::int32_t>& value = experiment.*count.member;
+    if (!value) {
+      continue;
+    }
+    const std::string flag(count.flag);
+    if (!names(count.protocols, experiment.protocol)) {
+      throw InvalidArgument(flag + " means nothing to protocol " + experiment.protocol +
+                            "; it belongs to: " + std::string(count.protocols));
+    }
+    if (*value < count.min || *value > count.max) {
+      throw InvalidArgument(flag + " " + std::to_string(*value) + " is out of range; allowed: " +
+                            std::to_string(count.min) + " to " + std::to_string(count.max));
+    }
+  }
+}
+
+bool is_synthetic(const Experiment& experiment) {
+  return experiment.model.starts_with("synthetic:");
+}
+
+void check_together(const Experiment& experiment) {
+  const bool reads_text = find_protocol(experiment.protocol).reads_text;
+  if (!experiment.datasets.empty() && !reads_text) {
+    throw InvalidArgument("--dataset means nothing to protocol " + experiment.protocol +
+                          ", which feeds random token ids");
+  }
+  if (!experiment.datasets.empty() && is_synthetic(experiment)) {
+    throw InvalidArgument("--dataset means nothing to --model " + experiment.model +
+                          ": a synthetic model has no tokenizer and takes random token ids");
+  }
+  if (experiment.prefill && *experiment.prefill >= value_of(experiment, &Experiment::max_tokens)) {
+    throw InvalidArgument("--prefill " + std::to_string(*experiment.prefill) +
+                          " leaves nothing to score; allowed: 1 to --max-tokens - 1, here " +
+                          std::to_string(value_of(experiment, &Experiment::max_tokens) - 1));
+  }
+  const std::int64_t fed = static_cast<std::int64_t>(value_of(experiment, &Experiment::batch)) *
+                           value_of(experiment, &Experiment::prompt_len);
+  if (fed > std::int64_t{kMaxTokens} * 16) {
+    throw InvalidArgument("--batch times --prompt-len is " + std::to_string(fed) + "; at most " +
+                          std::to_string(std::int64_t{kMaxTokens} * 16));
+  }
+  if (experiment.policies.empty()) {
+    throw InvalidArgument("no --policy is left to run");
+  }
+}
+
+struct Unit {
+  std::string_view name;
+  double bytes;
+};
+
+constexpr double kKi = 1024.0;
+constexpr double kK = 1000.0;
+constexpr std::array kUnits{Unit{"", 1.0},
+                            Unit{"b", 1.0},
+                            Unit{"kb", kK},
+                            Unit{"mb", kK* kK},
+                            Unit{"gb", kK* kK* kK},
+                            Unit{"tb", kK* kK* kK* kK},
+                            Unit{"kib", kKi},
+                            Unit{"mib", kKi* kKi},
+                            Unit{"gib", kKi* kKi* kKi},
+                            Unit{"tib", kKi* kKi* kKi* kKi}};
+
+}  // namespace
+
+std::span<const CountInfo> counts() {
+  return kCounts;
+}
+
+std::int32_t value_of(const Experiment& experiment,
+                      std::optional<std::int32_t> Experiment::*member) {
+  const auto* const count = std::ranges::find(kCounts, member, &CountInfo::member);
+  KVG_EXPECT(count != kCounts.end() && count->default_value, "the count has a default");
+  return (experiment.*member).value_or(*count->default_value);
+}
+
+void check(const Experiment& experiment) {
+  static_cast<void>(find_protocol(experiment.protocol));
+  check_counts(experiment);
+  check_together(experiment);
+}
+
+std::size_t parse_size(std::string_view text) {
+  const std::string bad = "size \"" + std::string(text) +
+                          "\" is not understood; allowed: a number above 0 with B, KB, MB, GB, TB "
+                          "(decimal) or KiB, MiB, GiB, TiB, such as 8GiB";
+  double number = 0.0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  std::string unit(rest, end);
+  unit.erase(0, unit.find_first_not_of(' '));
+  std::ranges::transform(unit, unit.begin(), [](unsigned char letter) {
+    return static_cast<char>(std::tolower(letter));
+  });
+  const auto* const found = std::ranges::find(kUnits, unit, &Unit::name);
+  if (error != std::errc{} || found == kUnits.end()) {
+    throw InvalidArgument(bad);
+  }
+  const double bytes = std::floor(number * found->bytes);
+  if (!(bytes >= 1.0) || bytes > 9.0e18) {
+    throw InvalidArgument(bad);
+  }
+  return static_cast<std::size_t>(bytes);
+}
+
+}  // namespace kvg::harness

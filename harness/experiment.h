@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kvg::harness {
+
+/// What to run: one model under several policies over several texts. Plain values; what was not
+/// given stays empty, so that a value without meaning for the protocol can be refused.
+struct Experiment {
+  std::string model = "tiny-llama";
+  std::vector<std::string> datasets;  ///< shipped names or files; empty: the default text
+  std::vector<std::string> policies = {
+      "baseline", "streaming_256", "streaming_512", "streaming_1024"};
+  std::string protocol = "stream";
+  std::optional<std::int32_t> max_tokens;   ///< of a sample, the BOS included
+  std::optional<std::int32_t> num_samples;  ///< of each text
+  std::optional<std::int32_t> prefill;      ///< split: tokens of the prompt; empty: half a sample
+  std::optional<std::int32_t> prompt_len;   ///< speed: tokens of a prompt
+  std::optional<std::int32_t> gen_len;  ///< speed: tokens generated, the prompt's first included
+  std::optional<std::int32_t> batch;    ///< speed: rows
+  std::optional<std::int32_t> repetitions;  ///< speed: timed runs
+  std::optional<std::int32_t> warmup;       ///< untimed steps before the first sample of a row
+  std::optional<std::int32_t> threads;      ///< of the cpu; empty: all
+  std::optional<std::size_t> memory_limit;  ///< bytes the device's pool may hold
+  std::uint64_t seed = 0;                   ///< of random ids and synthetic weights
+  std::string device = "auto";
+  std::string dtype = "auto";
+};
+
+/// One count that can be given: its flag, where it is kept, what it may be and who uses it.
+struct CountInfo {
+  std::string_view flag;  ///< "--max-tokens"
+  std::optional<std::int32_t> Experiment::*member = nullptr;
+  std::int32_t min = 1;
+  std::int32_t max = 1;
+  std::optional<std::int32_t> default_value;
+  std::string_view protocols;  ///< "stream split"; empty: all
+  std::string_view help;
+};
+
+/// Every count, in the order of the help.
+[[nodiscard]] std::span<const CountInfo> counts();
+
+/// The value given or else its default; only for counts that have one.
+[[nodiscard]] std::int32_t value_of(const Experiment& experiment,
+                                    std::optional<std::int32_t> Experiment::*member);
+
+/// Checks what can be told without looking at files or devices: the protocol's name, every range,
+/// and values that mean nothing together. Throws InvalidArgument naming the flag.
+void check(const Experiment& experiment);
+
+/// "8GiB", "512MiB", "1.5GB" (decimal), or plain bytes. Throws InvalidArgument for anything else.
+[[nodiscard]] std::size_t parse_size(std::string_view text);
+
+}  // namespace kvg::harness

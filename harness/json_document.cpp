@@ -1,0 +1,119 @@
+#include "harness/json_document.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "harness/columns.h"
+
+namespace kvg::harness {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct ToJson {
+  Json operator()(std::monostate /*none*/) const { return nullptr; }
+  template <typename T>
+  Json operator()(const T& value) const {
+    return value;
+  }
+};
+
+Json null_if_empty(std::string_view text) {
+  return text.empty() ? Json(nullptr) : Json(std::string(text));
+}
+
+Json clocks_of(const std::optional<Clocks>& clocks) {
+  if (!clocks) {
+    return nullptr;
+  }
+  return {{"sm_mhz", clocks->sm_mhz},
+          {"memory_mhz", clocks->memory_mhz},
+          {"sm_max_mhz", clocks->sm_max_mhz}};
+}
+
+Json hashed(const HashedName& file) {
+  return {{"name", file.name}, {"sha256", null_if_empty(file.sha256)}};
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) {
+    line += (line.empty() ? "" : " ") + word;
+  }
+  return line;
+}
+
+Json samples_of(const Record& record) {
+  Json samples = Json::array();
+  for (const Sample& sample : record.samples) {
+    Json entry = Json::object();
+    for (const SampleColumn& column : sample_columns()) {
+      entry[std::string(column.key)] = std::visit(ToJson{}, column.get(sample));
+    }
+    samples.push_back(std::move(entry));
+  }
+  return samples;
+}
+
+}  // namespace
+
+Json to_json(const Record& record) {
+  Json result = Json::object();
+  for (const Column& column : columns()) {
+    const std::string key(column.key);
+    const std::size_t dot = key.find('.');
+    Json& place =
+        dot == std::string::npos ? result[key] : result[key.substr(0, dot)][key.substr(dot + 1)];
+    place = std::visit(ToJson{}, column.get(record));
+  }
+  result["samples"] = samples_of(record);
+  return result;
+}
+
+Json to_json(const kernels::DeviceInfo& device) {
+  return {{"id", device.id},
+          {"name", device.name},
+          {"total_bytes", device.total_bytes},
+          {"free_bytes", device.free_bytes},
+          {"compute_capability", null_if_empty(device.compute_capability)},
+          {"driver", null_if_empty(device.driver)},
+          {"runtime", null_if_empty(device.runtime)},
+          {"gemm", device.gemm},
+          {"prefill_attention", device.prefill_attention},
+          {"decode_attention", device.decode_attention}};
+}
+
+Json to_json(const Environment& environment) {
+  const BuildInfo& build = environment.build;
+  const kernels::DeviceInfo& device = environment.device;
+  const bool on_cuda = device.kind == kernels::DeviceKind::kCuda;
+  Json texts = Json::array();
+  for (const HashedName& text : environment.texts) {
+    texts.push_back(hashed(text));
+  }
+  return {{"version", build.version},
+          {"commit", build.commit},
+          {"dirty", build.dirty ? Json(*build.dirty) : Json(nullptr)},
+          {"compiler", build.compiler},
+          {"build_type", build.type},
+          {"sanitizer", null_if_empty(build.sanitizer)},
+          {"cuda_compiler", null_if_empty(build.cuda)},
+          {"cpu", environment.cpu.name},
+          {"cpu_threads", environment.cpu_threads},
+          {"cpu_memory_bytes", environment.cpu.total_bytes},
+          {"gpu", on_cuda ? Json(device.name) : Json(nullptr)},
+          {"gpu_memory_bytes", on_cuda ? Json(device.total_bytes) : Json(nullptr)},
+          {"compute_capability", null_if_empty(device.compute_capability)},
+          {"driver", null_if_empty(device.driver)},
+          {"cuda", null_if_empty(device.runtime)},
+          {"clocks", clocks_of(environment.clocks)},
+          {"gemm", device.gemm},
+          {"prefill_attention", device.prefill_attention},
+          {"decode_attention", device.decode_attention},
+          {"time_utc", environment.time_utc},
+          {"command", joined(environment.command)},
+          {"weights", hashed(environment.weights)},
+          {"texts", std::move(texts)}};
+}
+
+}  // namespace kvg::harness

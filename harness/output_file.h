@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string_view>
+
+namespace kvg::harness {
+
+/// Replaces a document by a new version of it.
+using Rewrite = std::function<void(std::string_view document)>;
+
+/// Replaces `file` in one step at every call (a temporary file beside it, then a rename), so that
+/// it is whole whenever the program ends. What is no regular file, such as /dev/stdout, is written
+/// to directly. Throws InvalidArgument now when the path cannot be written, DataError later.
+[[nodiscard]] Rewrite rewrite_file(const std::filesystem::path& file);
+
+/// Throws InvalidArgument when `file` cannot be written, naming it and the reason. Creates nothing.
+void check_writable(const std::filesystem::path& file);
+
+}  // namespace kvg::harness

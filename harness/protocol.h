@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/experiment.h"
+#include "harness/record.h"
+#include "model/runner.h"
+
+namespace kvg::harness {
+
+/// What is fed to a model: the stretches of one text, or random ids.
+struct Workload {
+  std::string dataset;  ///< shipped name, path, or "random"
+  std::string sha256;   ///< of the text's file; empty for random ids
+  bool scored = true;   ///< false: random ids, whose likelihoods mean nothing
+  std::vector<std::vector<std::int32_t>> samples;  ///< token ids; speed: [batch, prompt_len]
+  std::int32_t repeats = 1;                        ///< times that every sample is run
+};
+
+/// One sample as it went by.
+struct Trace {
+  std::int32_t tokens = 0;        ///< of the sample; speed: prompt and generated of a row
+  std::int64_t eval_tokens = 0;   ///< scored; speed: generated, all rows
+  std::vector<double> steps;      ///< seconds of each; the first includes the prompt if any
+  std::vector<double> nll;        ///< of the scored tokens
+  std::int64_t correct = 0;       ///< of them, those that were the arg-max
+  double final_cache_size = 0.0;  ///< mean entries per layer and kv_head
+  std::int64_t peak_bytes = 0;    ///< the allocator's high-water mark while it ran
+};
+
+/// Called between timed steps with the steps done of all.
+using Tick = std::function<void(std::size_t done, std::size_t total)>;
+
+/// One sample to run.
+struct Drive {
+  model::Runner& runner;  ///< its cache is emptied first
+  const Experiment& experiment;
+  std::span<const std::int32_t> ids;
+  std::size_t max_steps;  ///< stops early after so many steps (and a prompt): a warm-up
+  const Tick& tick;       ///< may be empty
+};
+
+/// One row of the table of protocols: how a sample is fed and what its figures mean.
+struct Protocol {
+  std::string_view name;
+  std::string_view summary;
+  bool reads_text = true;  ///< false: random ids of its own lengths
+
+  /// What a runner must be able to take for these samples.
+  model::RunShape (*shape)(const Experiment& experiment, const Workload& workload) = nullptr;
+  /// Feeds one sample. Throws Error when a likelihood is not a number.
+  Trace (*run)(const Drive& drive) = nullptr;
+  /// Fills the figures of speed and quality of a row from at least one trace.
+  void (*summarise)(const Workload& workload,
+                    std::span<const Trace> traces,
+                    Record& record) = nullptr;
+  /// Tokens that a sample needs, so that something is scored.
+  std::int32_t (*least_tokens)(const Experiment& experiment) = nullptr;
+};
+
+/// Every protocol, in the order of the help.
+[[nodiscard]] std::span<const Protocol> protocols();
+
+/// Throws InvalidArgument naming what exists.
+[[nodiscard]] const Protocol& find_protocol(std::string_view name);
+
+}  // namespace kvg::harness

@@ -1,0 +1,55 @@
+// Prefills the first P tokens of a sample, cuts the cache, and scores the rest: the first of it
+// from the prompt's logits, the others step by step through the cut cache.
+
+#include <algorithm>
+#include <array>
+
+#include "harness/meter.h"
+#include "harness/protocols/protocols.h"
+#include "harness/protocols/text.h"
+
+namespace kvg::harness {
+namespace {
+
+std::size_t prompt_tokens(const Experiment& experiment, std::size_t tokens) {
+  return experiment.prefill ? static_cast<std::size_t>(*experiment.prefill) : tokens / 2;
+}
+
+model::RunShape shape(const Experiment& experiment, const Workload& workload) {
+  const std::int32_t longest = longest_sample(workload);
+  const std::size_t prompt = prompt_tokens(experiment, static_cast<std::size_t>(longest));
+  return {
+      .batch = 1, .prompt = static_cast<std::int32_t>(prompt), .tokens = longest - 1, .chunk = 0};
+}
+
+Trace run(const Drive& drive) {
+  Trace trace;
+  trace.tokens = static_cast<std::int32_t>(drive.ids.size());
+  const std::size_t prompt = prompt_tokens(drive.experiment, drive.ids.size());
+  const std::array target{drive.ids[prompt]};
+  drive.runner.begin();
+  model::TokenScore score;
+  const double seconds =
+      seconds_of([&] { score = drive.runner.prefill(drive.ids.first(prompt), target).front(); });
+  keep_score(trace, seconds, score, target.front());
+  feed_steps(drive, prompt, drive.max_steps + 1, trace);
+  return trace;
+}
+
+std::int32_t least_tokens(const Experiment& experiment) {
+  return experiment.prefill ? *experiment.prefill + 1 : 2;
+}
+
+}  // namespace
+
+constinit const Protocol kSplit{
+    .name = "split",
+    .summary = "prefills a part of the text, cuts, and scores the rest through the cache",
+    .reads_text = true,
+    .shape = shape,
+    .run = run,
+    .summarise = summarise_text,
+    .least_tokens = least_tokens,
+};
+
+}  // namespace kvg::harness

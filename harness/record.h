@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kvg::harness {
+
+/// One sample of a row (speed: one repetition) as it was measured. Times in seconds.
+struct Sample {
+  std::int32_t tokens = 0;              ///< of the sample; speed: prompt and generated of a row
+  std::int64_t eval_tokens = 0;         ///< scored; speed: generated, all rows
+  std::optional<double> nll_sum;        ///< over the scored tokens; empty: nothing is scored
+  std::optional<std::int64_t> correct;  ///< scored tokens that were the arg-max
+  double ttft = 0.0;                    ///< first step, or prompt, cut and first logits
+  std::optional<double> tpot;           ///< mean of the later steps; empty: there was none
+  double total_time = 0.0;              ///< all steps
+  double final_cache_size = 0.0;        ///< mean entries per layer and kv_head at the end
+  std::int64_t peak_bytes = 0;          ///< the allocator's high-water mark while it ran
+};
+
+/// Bytes of a device during a row. Peaks count from just before the row's runner is built, so that
+/// weights, cache, activations and scratch are all in them.
+struct MemoryFigures {
+  std::int64_t weights_bytes = 0;
+  std::int64_t kv_bytes = 0;
+  std::int64_t activations_bytes = 0;
+  std::int64_t workspace_bytes = 0;
+  std::int64_t observations_bytes = 0;            ///< what a cache keeps beside its entries
+  std::int64_t pool_used_peak_bytes = 0;          ///< as the allocator counts, rounding included
+  std::int64_t pool_reserved_peak_bytes = 0;      ///< physical memory behind the pool
+  std::optional<std::int64_t> process_bytes;      ///< all that the process holds; empty: unknown
+  std::optional<std::int64_t> unaccounted_bytes;  ///< process less reserved; may be negative
+};
+
+enum class Status { kOk, kFailed };
+
+/// One row: a model, a text and a policy, with everything measured of it. What was not measured, or
+/// has no meaning here, is empty.
+struct Record {
+  std::string method;  ///< the policy as given
+  std::string policy;  ///< its canonical spec
+  std::string model;
+  std::string dataset;
+  std::string protocol;
+  std::string device;  ///< "cpu", "cuda:0"
+  std::string dtype;   ///< of activations and cache
+  bool on_cuda = false;
+  std::int32_t batch = 1;
+  std::uint64_t seed = 0;
+
+  std::optional<double> ttft;
+  std::optional<double> tpot;
+  std::optional<double> throughput;
+  std::optional<double> prefill_throughput;  ///< speed alone
+  std::optional<double> decode_throughput;   ///< speed alone
+  std::optional<double> itl_p50;             ///< of the later steps, all samples pooled
+  std::optional<double> itl_p90;
+  std::optional<double> itl_p99;
+  std::optional<double> total_time;
+  std::optional<double> perplexity;
+  std::optional<double> perplexity_stderr;
+  std::optional<double> accuracy;
+  std::int64_t eval_tokens = 0;
+  std::optional<double> final_cache_size;
+  std::optional<MemoryFigures> memory;
+  std::int64_t predicted_peak_bytes = 0;
+  std::optional<std::int64_t> sm_clock_mhz;  ///< right after the last step; CUDA with NVML alone
+  std::vector<Sample> samples;
+
+  Status status = Status::kOk;
+  std::string error;  ///< one line; empty unless the row failed
+};
+
+}  // namespace kvg::harness

@@ -1,0 +1,254 @@
+#include "harness/session.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "harness/columns.h"
+#include "harness/meter.h"
+#include "harness/summary.h"
+#include "harness/workload.h"
+#include "kernels/core/error.h"
+#include "kvcompress/spec.h"
+
+namespace kvg::harness {
+namespace {
+
+// More steps than any run has; one may still be added.
+constexpr std::size_t kAllSteps = std::numeric_limits<std::size_t>::max() / 2;
+
+const Experiment& checked(const Experiment& experiment) {
+  check(experiment);
+  return experiment;
+}
+
+std::vector<kvcompress::Policy> parse_policies(const std::vector<std::string>& given) {
+  std::vector<kvcompress::Policy> policies;
+  for (const std::string& text : given) {
+    for (const std::string& spec : kvcompress::split_policy_list(text)) {
+      policies.push_back(kvcompress::parse_policy(spec));
+    }
+  }
+  return policies;
+}
+
+DType compute_dtype(const Experiment& experiment,
+                    const kernels::DeviceInfo& device,
+                    const model::Config& config) {
+  if (experiment.dtype == "auto") {
+    return device.kind == kernels::DeviceKind::kCpu ? DType::kF32 : config.dtype;
+  }
+  constexpr std::array kTypes{DType::kF32, DType::kF16, DType::kBF16};
+  const auto* const found =
+      std::ranges::find(kTypes, experiment.dtype, [](DType dtype) { return name_of(dtype); });
+  if (found == kTypes.end()) {
+    throw InvalidArgument("no dtype named \"" + experiment.dtype +
+                          "\"; known: auto, f32, f16, bf16");
+  }
+  if (device.kind == kernels::DeviceKind::kCpu && *found != DType::kF32) {
+    throw InvalidArgument("--dtype " + experiment.dtype +
+                          " is not supported on the cpu, which computes in f32; weights keep their "
+                          "16-bit form there. Allowed: auto, f32");
+  }
+  return *found;
+}
+
+std::unique_ptr<kernels::Backend> open_backend(const Experiment& experiment,
+                                               const model::Config& config) {
+  const kernels::DeviceInfo device = kernels::find_device(experiment.device);
+  return kernels::make_backend(device,
+                               {.compute = compute_dtype(experiment, device, config),
+                                .threads = experiment.threads.value_or(0),
+                                .memory_limit = experiment.memory_limit.value_or(0)});
+}
+
+// What a run may hold, and who says so.
+struct Bound {
+  std::size_t bytes = 0;
+  std::string name;
+};
+
+Bound bound_of(const Experiment& experiment, const kernels::DeviceInfo& device) {
+  // The cpu's free memory changes as the system gives up caches; what it has is a hard bound.
+  const bool on_cpu = device.kind == kernels::DeviceKind::kCpu;
+  Bound bound = on_cpu ? Bound{device.total_bytes, "the memory of this machine"}
+                       : Bound{device.free_bytes, "the free memory of " + device.id};
+  if (experiment.memory_limit && *experiment.memory_limit < bound.bytes) {
+    bound = {*experiment.memory_limit, "--memory-limit"};
+  }
+  return bound;
+}
+
+std::string arithmetic(const PlannedRow& row, const Bound& bound) {
+  const auto part = [](std::string_view name, std::size_t bytes) {
+    return std::string(name) + " " + gigabytes(static_cast<double>(bytes));
+  };
+  const model::MemoryPlan& plan = row.plan;
+  return "policy " + row.policy->method + " needs " + gigabytes(static_cast<double>(plan.total())) +
+         " (" + part("weights", plan.weights) + " + " + part("kv", plan.kv) + " + " +
+         part("activations", plan.activations) + " + " + part("workspace", plan.workspace) + " + " +
+         part("observations", plan.observations) + "), above the " +
+         gigabytes(static_cast<double>(bound.bytes)) + " of " + bound.name;
+}
+
+std::string one_line(std::string text) {
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
+}  // namespace
+
+Session::Session(Experiment experiment, Listener& listener)
+    : experiment_(checked(experiment)),
+      listener_(listener),
+      protocol_(find_protocol(experiment_.protocol)),
+      policies_(parse_policies(experiment_.policies)),
+      source_(model::find_model(experiment_.model, experiment_.seed)),
+      backend_(open_backend(experiment_, source_.config)),
+      workloads_(make_workloads(
+          experiment_, source_, [&listener](const std::string& line) { listener.warn(line); })) {
+  plan_rows();
+}
+
+Session::~Session() = default;
+
+void Session::plan_rows() {
+  const Bound bound = bound_of(experiment_, backend_->device());
+  for (const Workload& workload : workloads_) {
+    const model::RunShape shape = protocol_.shape(experiment_, workload);
+    for (const kvcompress::Policy& policy : policies_) {
+      PlannedRow row{.workload = &workload,
+                     .policy = &policy,
+                     .shape = shape,
+                     .plan = model::Runner::plan(source_.config, *backend_, policy, shape),
+                     .does_not_fit = {}};
+      if (row.plan.total() > bound.bytes) {
+        row.does_not_fit = arithmetic(row, bound);
+      }
+      rows_.push_back(std::move(row));
+    }
+  }
+}
+
+void Session::expect_some_fit() const {
+  const auto smallest =
+      std::ranges::min_element(rows_, {}, [](const PlannedRow& row) { return row.plan.total(); });
+  if (!smallest->does_not_fit.empty()) {
+    throw OutOfMemory(smallest->does_not_fit);
+  }
+}
+
+TableInfo Session::table_of(const PlannedRow& row) const {
+  TableInfo table{.model = source_.text,
+                  .dataset = row.workload->dataset,
+                  .protocol = experiment_.protocol,
+                  .device = backend_->device().id,
+                  .on_cuda = backend_->device().kind == kernels::DeviceKind::kCuda,
+                  .methods = {}};
+  for (const kvcompress::Policy& policy : policies_) {
+    table.methods.push_back(policy.method);
+  }
+  return table;
+}
+
+Environment Session::environment(const std::vector<std::string>& command) const {
+  Environment result = read_environment(backend_->device());
+  result.command = command;
+  result.weights = {.name = source_.text, .sha256 = model::weights_hash(source_)};
+  for (const Workload& workload : workloads_) {
+    result.texts.push_back({.name = workload.dataset, .sha256 = workload.sha256});
+  }
+  return result;
+}
+
+std::size_t Session::run(const std::vector<std::string>& command, Reporter& reporter) {
+  const Environment where = environment(command);
+  const model::Weights weights =
+      model::load_weights(source_, *backend_, [this](std::size_t done, std::size_t total) {
+        listener_.progress("loading weights", done, total);
+      });
+  listener_.idle();
+  reporter.begin_run(where);
+  std::size_t failed = 0;
+  const Workload* workload = nullptr;
+  for (const PlannedRow& row : rows_) {
+    if (row.workload != workload) {
+      workload = row.workload;
+      reporter.begin_table(table_of(row));
+    }
+    const Record record = run_row(row, weights);
+    listener_.idle();
+    reporter.add(record);
+    failed += record.status == Status::kFailed ? 1 : 0;
+  }
+  return failed;
+}
+
+Record Session::blank_record(const PlannedRow& row) const {
+  Record record;
+  record.method = row.policy->method;
+  record.policy = row.policy->canonical;
+  record.model = source_.text;
+  record.dataset = row.workload->dataset;
+  record.protocol = experiment_.protocol;
+  record.device = backend_->device().id;
+  record.dtype = name_of(backend_->compute_dtype());
+  record.on_cuda = backend_->device().kind == kernels::DeviceKind::kCuda;
+  record.batch = row.shape.batch;
+  record.seed = experiment_.seed;
+  record.predicted_peak_bytes = static_cast<std::int64_t>(row.plan.total());
+  return record;
+}
+
+Record Session::run_row(const PlannedRow& row, const model::Weights& weights) {
+  Record record = blank_record(row);
+  try {
+    if (!row.does_not_fit.empty()) {
+      throw OutOfMemory(row.does_not_fit);
+    }
+    measure(row, weights, record);
+  } catch (const std::exception& error) {
+    // Whatever was filled in before the failure is no measurement of a whole row.
+    record = blank_record(row);
+    record.status = Status::kFailed;
+    record.error = one_line(error.what());
+  }
+  return record;
+}
+
+void Session::measure(const PlannedRow& row, const model::Weights& weights, Record& record) {
+  MemoryMeter meter(*backend_);
+  model::Runner runner(source_.config, weights, *backend_, *row.policy, row.shape);
+  const Workload& workload = *row.workload;
+  const Tick silent;
+  if (const std::int32_t steps = value_of(experiment_, &Experiment::warmup); steps > 0) {
+    protocol_.run({.runner = runner,
+                   .experiment = experiment_,
+                   .ids = workload.samples.front(),
+                   .max_steps = static_cast<std::size_t>(steps),
+                   .tick = silent});
+  }
+  meter.lap();
+  const std::size_t samples = workload.samples.size() * static_cast<std::size_t>(workload.repeats);
+  std::vector<Trace> traces;
+  for (std::size_t i = 0; i < samples; ++i) {
+    const std::string label =
+        row.policy->method + ", sample " + std::to_string(i + 1) + " of " + std::to_string(samples);
+    const Tick tick = [this, &label](std::size_t done, std::size_t total) {
+      listener_.progress(label, done, total);
+    };
+    traces.push_back(protocol_.run({.runner = runner,
+                                    .experiment = experiment_,
+                                    .ids = workload.samples[i % workload.samples.size()],
+                                    .max_steps = kAllSteps,
+                                    .tick = tick}));
+    traces.back().peak_bytes = meter.lap();
+    record.samples.push_back(to_sample(traces.back(), workload.scored));
+  }
+  const auto clocks = read_clocks(backend_->device());
+  record.sm_clock_mhz = clocks ? std::optional(clocks->sm_mhz) : std::nullopt;
+  protocol_.summarise(workload, traces, record);
+  record.memory = meter.figures();
+}
+
+}  // namespace kvg::harness

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/protocol.h"
+#include "harness/reporter.h"
+#include "kvcompress/policy.h"
+#include "model/checkpoint.h"
+
+namespace kvg::harness {
+
+/// Hears what a run has to say besides its records.
+class Listener {
+ public:
+  Listener() = default;
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+  virtual ~Listener() = default;
+
+  virtual void warn(const std::string& line) = 0;
+  /// Work of `total` parts is `done` so far.
+  virtual void progress(std::string_view what, std::size_t done, std::size_t total) = 0;
+  /// Nothing is under way; called before a row is reported.
+  virtual void idle() = 0;
+};
+
+/// One row to come, and what it will hold.
+struct PlannedRow {
+  const Workload* workload = nullptr;
+  const kvcompress::Policy* policy = nullptr;
+  model::RunShape shape;
+  model::MemoryPlan plan;
+  std::string does_not_fit;  ///< the arithmetic, when the plan is above what the device has
+};
+
+/// One experiment from its check to its last record.
+class Session {
+ public:
+  /// Checks and plans everything: after it nothing is left that could be refused. Reads configs,
+  /// file headers, texts and tokenizers, but no weights. Throws kvg::Error. `listener` outlives it.
+  Session(Experiment experiment, Listener& listener);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  /// One a text and policy, in the order given.
+  [[nodiscard]] std::span<const PlannedRow> rows() const { return rows_; }
+
+  /// The table that a row belongs to.
+  [[nodiscard]] TableInfo table_of(const PlannedRow& row) const;
+
+  /// Throws OutOfMemory with the arithmetic of the smallest row when not even that one fits.
+  void expect_some_fit() const;
+
+  /// Loads the weights and measures row after row; a row that throws is reported as failed and the
+  /// next one goes on. `command` is kept in the environment. Returns the number of failed rows.
+  std::size_t run(const std::vector<std::string>& command, Reporter& reporter);
+
+ private:
+  void plan_rows();
+  [[nodiscard]] Environment environment(const std::vector<std::string>& command) const;
+  [[nodiscard]] Record blank_record(const PlannedRow& row) const;
+  [[nodiscard]] Record run_row(const PlannedRow& row, const model::Weights& weights);
+  void measure(const PlannedRow& row, const model::Weights& weights, Record& record);
+
+  Experiment experiment_;
+  Listener& listener_;
+  const Protocol& protocol_;
+  std::vector<kvcompress::Policy> policies_;
+  model::ModelSource source_;
+  std::unique_ptr<kernels::Backend> backend_;
+  std::vector<Workload> workloads_;
+  std::vector<PlannedRow> rows_;
+};
+
+}  // namespace kvg::harness

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <span>
+
+namespace kvg::harness {
+
+/// All take at least one value.
+[[nodiscard]] double mean(std::span<const double> values);
+[[nodiscard]] double median(std::span<const double> values);
+
+/// Divides by n - 1; 0 for a single value.
+[[nodiscard]] double sample_deviation(std::span<const double> values);
+
+/// The value below which a share of `fraction` lies, between neighbours linearly; fraction in
+/// [0, 1].
+[[nodiscard]] double quantile(std::span<const double> values, double fraction);
+
+struct Perplexity {
+  double value = 0.0;           ///< exp(mean)
+  double standard_error = 0.0;  ///< value x deviation / sqrt(n)
+};
+
+/// Of the negative log-likelihoods of the scored tokens.
+[[nodiscard]] Perplexity perplexity(std::span<const double> nll);
+
+}  // namespace kvg::harness
