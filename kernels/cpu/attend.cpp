@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cblas.h>
-#include <cstring>
-#include <omp.h>
 
 #include "kernels/core/error.h"
 #include "kernels/cpu/elementwise.h"
@@ -11,6 +9,9 @@
 
 namespace kvg::kernels::cpu {
 namespace {
+
+// Heads whose splits one task merges; fewer are not worth waking another thread.
+constexpr int kMergesPerTask = 16;
 
 const float* entries_of(const void* data, const KvView& view, int row, int kv_head) {
   return static_cast<const float*>(data) + row * view.batch_stride + kv_head * view.head_stride;
@@ -44,7 +45,7 @@ class Step {
   [[nodiscard]] int units() const { return args_.batch * args_.shape.kv_heads * splits_; }
   [[nodiscard]] int heads() const { return heads_; }
 
-  void attend(int unit) const {
+  void attend(int unit, int thread) const {
     const int split = unit % splits_;
     const int kv_head = unit / splits_ % args_.shape.kv_heads;
     const int row = unit / splits_ / args_.shape.kv_heads;
@@ -64,8 +65,8 @@ class Step {
                   .group = static_cast<std::size_t>(group_),
                   .head_dim = head_dim(),
                   .scale = args_.scale,
-                  .scores = scores_ + static_cast<std::size_t>(omp_get_thread_num()) *
-                                          resources_.scratch.thread_stride()});
+                  .scores = scores_ +
+                            static_cast<std::size_t>(thread) * resources_.scratch.thread_stride()});
   }
 
   void merge(int head) const {
@@ -160,17 +161,14 @@ void attend(const AttendArgs& args, const Resources& resources) {
   KVG_EXPECT(args.cursor->entries > 0 && args.cursor->entries <= args.capacity,
              "a step sees at least its own entry and at most the capacity");
   const Step step(args, resources);
-#pragma omp parallel num_threads(resources.threads)
-  {
-#pragma omp for schedule(static)
-    for (int unit = 0; unit < step.units(); ++unit) {
-      step.attend(unit);
-    }
-#pragma omp for schedule(static)
-    for (int head = 0; head < step.heads(); ++head) {
+  resources.team.run(step.units(), [&](int unit, int thread) { step.attend(unit, thread); });
+  const int tasks = (step.heads() + kMergesPerTask - 1) / kMergesPerTask;
+  resources.team.run(tasks, [&](int task, int) {
+    const int end = std::min(step.heads(), (task + 1) * kMergesPerTask);
+    for (int head = task * kMergesPerTask; head < end; ++head) {
       step.merge(head);
     }
-  }
+  });
 }
 
 void prefill_attend(const PrefillAttendArgs& args, const Resources& resources) {
@@ -179,20 +177,17 @@ void prefill_attend(const PrefillAttendArgs& args, const Resources& resources) {
       resources.scratch.tiles(prefill_tile_floats(args.tokens, args.past + args.tokens));
   const int blocks = (args.tokens + kTileQueries - 1) / kTileQueries;
   const int units = args.batch * args.shape.heads * blocks;
-#pragma omp parallel for num_threads(resources.threads) schedule(dynamic)
-  for (int unit = 0; unit < units; ++unit) {
-    // The longest tiles come first, so that the threads end together.
-    const int block = blocks - 1 - unit / (args.batch * args.shape.heads);
-    const int head = unit % args.shape.heads;
+  resources.team.run(units, [&](int unit, int thread) {
+    // Tasks are taken from the last one down, so the longest tiles come first and the threads end
+    // together.
+    const int block = unit / (args.batch * args.shape.heads);
     const PrefillTile tile = {.row = unit / args.shape.heads % args.batch,
-                              .head = head,
+                              .head = unit % args.shape.heads,
                               .first = block * kTileQueries,
                               .count = std::min(kTileQueries, args.tokens - block * kTileQueries)};
-    attend_tile(args,
-                tile,
-                scratch + static_cast<std::size_t>(omp_get_thread_num()) *
-                              resources.scratch.thread_stride());
-  }
+    const std::size_t at = static_cast<std::size_t>(thread) * resources.scratch.thread_stride();
+    attend_tile(args, tile, scratch + at);
+  });
 }
 
 }  // namespace kvg::kernels::cpu

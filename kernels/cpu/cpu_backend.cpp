@@ -1,9 +1,11 @@
 #include "kernels/cpu/cpu_backend.h"
 
+#include <algorithm>
 #include <cblas.h>
 #include <cstring>
-#include <omp.h>
+#include <sched.h>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "kernels/backend.h"
@@ -18,6 +20,14 @@
 namespace kvg::kernels {
 namespace {
 
+// Cores that this process may run on, containers' sets included.
+int usable_cores() {
+  cpu_set_t cores;
+  return sched_getaffinity(0, sizeof(cores), &cores) == 0
+             ? CPU_COUNT(&cores)
+             : static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
+}
+
 class HostGraph final : public Graph {
  public:
   explicit HostGraph(std::function<void()> step) : step_(std::move(step)) {}
@@ -31,8 +41,7 @@ class HostGraph final : public Graph {
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const BackendOptions& options)
-      : device_(cpu_device()),
-        threads_(options.threads == 0 ? omp_get_num_procs() : options.threads) {
+      : device_(cpu_device()), team_(options.threads == 0 ? usable_cores() : options.threads) {
     pool_.set_limit(options.memory_limit);
     // The team shares out tiles itself.
     openblas_set_num_threads(1);
@@ -45,11 +54,11 @@ class CpuBackend final : public Backend {
   [[nodiscard]] std::size_t process_bytes() const override { return cpu::resident_bytes(); }
 
   [[nodiscard]] std::size_t workspace_bytes(const WorkspaceShape& shape) const override {
-    return cpu::plan_scratch(shape, threads_).total() * sizeof(float);
+    return cpu::plan_scratch(shape, team_.threads()).total() * sizeof(float);
   }
   void reserve_workspace(const WorkspaceShape& shape) override {
     scratch_ = cpu::Scratch();
-    scratch_ = cpu::Scratch(pool_, cpu::plan_scratch(shape, threads_));
+    scratch_ = cpu::Scratch(pool_, cpu::plan_scratch(shape, team_.threads()));
   }
 
   void upload(void* device, const void* host, std::size_t bytes) override {
@@ -79,9 +88,7 @@ class CpuBackend final : public Backend {
   }
 
  private:
-  [[nodiscard]] cpu::Resources resources() const {
-    return {.scratch = scratch_, .threads = threads_};
-  }
+  [[nodiscard]] cpu::Resources resources() { return {.scratch = scratch_, .team = team_}; }
 
   static void copy(void* to, const void* from, std::size_t bytes) {
     if (bytes != 0) {
@@ -90,7 +97,7 @@ class CpuBackend final : public Backend {
   }
 
   DeviceInfo device_;
-  int threads_;
+  cpu::Team team_;
   cpu::HostPool pool_;
   cpu::HostPool host_pool_;
   cpu::Scratch scratch_;
@@ -130,13 +137,12 @@ void CpuBackend::keep_entries(const KeepArgs& args) {
 }
 
 void CpuBackend::score(const ScoreArgs& args) {
-#pragma omp parallel for num_threads(threads_) if (args.rows > 1) schedule(static)
-  for (int row = 0; row < args.rows; ++row) {
+  team_.run(args.rows, [&](int row, int) {
     const float* logits = args.logits + static_cast<std::ptrdiff_t>(row) * args.vocab;
     const cpu::RowScore result = cpu::score_row(logits, args.vocab, args.targets[row]);
     args.nll[row] = result.nll;
     args.best[row] = result.best;
-  }
+  });
 }
 
 }  // namespace

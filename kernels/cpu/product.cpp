@@ -3,15 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <cblas.h>
-#include <omp.h>
 
 #include "kernels/cpu/matvec.h"
 
 namespace kvg::kernels::cpu {
 namespace {
 
-// Features of a tile of few rows: a multiple of matvec's block, small enough to share out evenly.
-constexpr int kFewRowsFeatures = 16;
+// Features of a tile of few rows: a multiple of matvec's block, few enough to share out evenly.
+constexpr int kFewRowsFeatures = 32;
 
 const void* weight_row(const Linear& linear, int row) {
   return static_cast<const std::byte*>(linear.weight) + static_cast<std::size_t>(row) *
@@ -48,13 +47,12 @@ void multiply_few(const Product& product, const Tile& tile) {
   }
 }
 
-void few_rows(const Product& product, int threads, const TileSink& sink) {
+void few_rows(const Product& product, const Resources& resources, const TileSink& sink) {
   const int features = product.features();
   const int tiles = (features + kFewRowsFeatures - 1) / kFewRowsFeatures;
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int t = 0; t < tiles; ++t) {
+  resources.team.run(tiles, [&](int index, int) {
     alignas(64) std::array<float, std::size_t{2} * kFewRowsFeatures * kFewRows> values;
-    const int feature = t * kFewRowsFeatures;
+    const int feature = index * kFewRowsFeatures;
     const int count = std::min(kFewRowsFeatures, features - feature);
     const Tile tile = {.row = 0,
                        .rows = product.rows,
@@ -65,7 +63,7 @@ void few_rows(const Product& product, int threads, const TileSink& sink) {
     multiply_few(product, tile);
     add_bias(product, tile);
     sink.take(tile);
-  }
+  });
 }
 
 // The weights of a tile's features as f32, [features (twice when gated), in], in `panel` unless W
@@ -85,49 +83,59 @@ const float* widened(const Product& product, const Tile& tile, float* panel) {
   return panel;
 }
 
+// tile.values [tile.rows, width] = rows of the product's input times the widened weights.
+void multiply_many(const Product& product, const Tile& tile, const float* weights) {
+  const int in = product.linear.in;
+  const int width = static_cast<int>(tile.stride);
+  cblas_sgemm(CblasRowMajor,
+              CblasNoTrans,
+              CblasTrans,
+              tile.rows,
+              width,
+              in,
+              1.0F,
+              product.in + static_cast<std::size_t>(tile.row) * static_cast<std::size_t>(in),
+              in,
+              weights,
+              in,
+              0.0F,
+              tile.values,
+              width);
+}
+
 void many_rows(const Product& product, const Resources& resources, const TileSink& sink) {
   const int features = product.features();
   const int most = kTileFeatures / (product.gated ? 2 : 1);
   const int tiles = (features + most - 1) / most;
-  const int in = product.linear.in;
-  float* scratch =
-      resources.scratch.tiles(product_tile_floats(product.rows, static_cast<std::size_t>(in)));
-#pragma omp parallel for num_threads(resources.threads) schedule(dynamic)
-  for (int t = 0; t < tiles; ++t) {
-    float* panel = scratch + static_cast<std::size_t>(omp_get_thread_num()) *
-                                 resources.scratch.thread_stride();
-    Tile tile = {.feature = t * most, .features = std::min(most, features - t * most)};
-    const int width = tile.features * (product.gated ? 2 : 1);
-    tile.values = panel + static_cast<std::size_t>(in) * kTileFeatures;
-    tile.stride = static_cast<std::size_t>(width);
+  const auto in = static_cast<std::size_t>(product.linear.in);
+  // A panel is widened once for all rows where there are panels enough for every thread.
+  const int row_blocks = (product.rows + kTileRows - 1) / kTileRows;
+  const int row_groups = tiles >= 2 * resources.team.threads() ? 1 : row_blocks;
+  const int group_rows = (row_blocks + row_groups - 1) / row_groups * kTileRows;
+  float* scratch = resources.scratch.tiles(product_tile_floats(product.rows, in));
+  resources.team.run(tiles * row_groups, [&](int index, int thread) {
+    float* panel = scratch + static_cast<std::size_t>(thread) * resources.scratch.thread_stride();
+    const int feature = index / row_groups * most;
+    Tile tile = {.feature = feature, .features = std::min(most, features - feature)};
+    tile.values = panel + in * kTileFeatures;
+    tile.stride = static_cast<std::size_t>(tile.features) * (product.gated ? 2 : 1);
     const float* weights = widened(product, tile, panel);
-    for (tile.row = 0; tile.row < product.rows; tile.row += kTileRows) {
-      tile.rows = std::min(kTileRows, product.rows - tile.row);
-      cblas_sgemm(CblasRowMajor,
-                  CblasNoTrans,
-                  CblasTrans,
-                  tile.rows,
-                  width,
-                  in,
-                  1.0F,
-                  product.in + static_cast<std::size_t>(tile.row) * static_cast<std::size_t>(in),
-                  in,
-                  weights,
-                  in,
-                  0.0F,
-                  tile.values,
-                  width);
+    const int first = index % row_groups * group_rows;
+    const int end = std::min(product.rows, first + group_rows);
+    for (tile.row = first; tile.row < end; tile.row += kTileRows) {
+      tile.rows = std::min(kTileRows, end - tile.row);
+      multiply_many(product, tile, weights);
       add_bias(product, tile);
       sink.take(tile);
     }
-  }
+  });
 }
 
 }  // namespace
 
 void multiply(const Product& product, const Resources& resources, const TileSink& sink) {
   if (product.rows <= kFewRows) {
-    few_rows(product, resources.threads, sink);
+    few_rows(product, resources, sink);
   } else {
     many_rows(product, resources, sink);
   }

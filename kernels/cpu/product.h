@@ -4,13 +4,14 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/team.h"
 
 namespace kvg::kernels::cpu {
 
 /// What every operation needs besides its arguments.
 struct Resources {
   const Scratch& scratch;
-  int threads = 1;
+  Team& team;
 };
 
 /// in [rows, linear.in] times W^T, one feature a row of W, or one a pair of rows when gated.

@@ -10,19 +10,30 @@
 namespace kvg::kernels::cpu {
 namespace {
 
+// Rows for which handing work to other threads pays; a task takes that many.
+constexpr int kRowsPerTask = 8;
+
+// Calls work(row) for every row, on all threads when there are enough rows.
+template <typename Work>
+void for_each_row(Team& team, int rows, const Work& work) {
+  team.run((rows + kRowsPerTask - 1) / kRowsPerTask, [&](int task, int) {
+    const int end = std::min(rows, (task + 1) * kRowsPerTask);
+    for (int row = task * kRowsPerTask; row < end; ++row) {
+      work(row);
+    }
+  });
+}
+
 const float* normalised(const Norm& norm,
                         const float* in,
                         const Product& shape,
-                        const Resources& r) {
+                        const Resources& resources) {
   const auto dim = static_cast<std::size_t>(shape.linear.in);
-  float* out = r.scratch.normed(static_cast<std::size_t>(shape.rows) * dim);
-  // A region costs more than a few rows do.
-  const int threads = shape.rows > kFewRows ? r.threads : 1;
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
-  for (int row = 0; row < shape.rows; ++row) {
+  float* out = resources.scratch.normed(static_cast<std::size_t>(shape.rows) * dim);
+  for_each_row(resources.team, shape.rows, [&](int row) {
     const std::size_t at = static_cast<std::size_t>(row) * dim;
     normalise(norm, in + at, out + at, shape.linear.in);
-  }
+  });
   return out;
 }
 
@@ -168,9 +179,7 @@ void project_qkv(const QkvArgs& args, const Resources& resources) {
   const HeadTargets targets(args);
   multiply(product, resources, targets);
 
-  const int threads = rows > kFewRows ? resources.threads : 1;
-#pragma omp parallel for num_threads(threads) if (threads > 1) schedule(static)
-  for (int row = 0; row < rows; ++row) {
+  for_each_row(resources.team, rows, [&](int row) {
     const std::int32_t position = targets.position(row);
     for (int head = 0; head < args.shape.heads; ++head) {
       const std::ptrdiff_t index = static_cast<std::ptrdiff_t>(row) * args.shape.heads + head;
@@ -179,7 +188,7 @@ void project_qkv(const QkvArgs& args, const Resources& resources) {
     for (int head = 0; head < args.shape.kv_heads; ++head) {
       finish_key(args, targets.of(row, args.shape.heads + head), position);
     }
-  }
+  });
 }
 
 void project(const ProjectArgs& args, const Resources& resources) {
