@@ -1,0 +1,166 @@
+#include <cmath>
+#include <vector>
+
+#include "tests/kernels/attend_case.h"
+
+namespace kvg::kernels {
+namespace {
+
+using testing_support::DeviceArray;
+using testing_support::SharedArray;
+using testing_support::Values;
+
+// Embedding, scores, kept entries, the cursor, copies.
+class SmallContract : public BackendContract {};
+
+TEST_P(SmallContract, EmbeddingCopiesRows) {
+  for (const DType dtype : GetParam().weight_dtypes()) {
+    for (const int hidden : {1, 37, 96}) {
+      const auto width = static_cast<std::size_t>(hidden);
+      const Values table =
+          testing_support::rounded(testing_support::random_values(1003 * width, 31), dtype);
+      const DeviceArray table_array(backend(), table, dtype);
+      const SharedArray<std::int32_t> tokens(backend(), {1002, 0, 7, 7, 513});
+      const DeviceArray out(backend(), 5 * width, DType::kF32);
+      backend().embed({.out = out.floats(),
+                       .table = table_array.data(),
+                       .dtype = dtype,
+                       .tokens = tokens.data(),
+                       .rows = 5,
+                       .hidden = hidden});
+      const Values got = out.read();
+      for (std::size_t row = 0; row < 5; ++row) {
+        for (std::size_t i = 0; i < width; ++i) {
+          const auto token = static_cast<std::size_t>(tokens.data()[row]);
+          EXPECT_EQ(got[row * width + i], table[token * width + i]) << "row " << row;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(SmallContract, ScoresOfRows) {
+  for (const int vocab : {1, 37, 1003, 50257}) {
+    const auto width = static_cast<std::size_t>(vocab);
+    Values logits = testing_support::random_values(3 * width, 32);
+    for (double& logit : logits) {
+      logit = std::nearbyint(logit * 64.0) / 8.0;  // many ties
+    }
+    const DeviceArray logit_array(backend(), logits, DType::kF32);
+    const SharedArray<std::int32_t> targets(backend(), {vocab - 1, -1, 0});
+    const SharedArray<float> nll(backend(), {-1.0F, -1.0F, -1.0F});
+    const SharedArray<std::int32_t> best(backend(), {-1, -1, -1});
+    backend().score({.logits = logit_array.floats(),
+                     .targets = targets.data(),
+                     .nll = nll.data(),
+                     .best = best.data(),
+                     .rows = 3,
+                     .vocab = vocab});
+    backend().synchronize();
+    for (std::size_t row = 0; row < 3; ++row) {
+      const auto at = logits.begin() + static_cast<std::ptrdiff_t>(row * width);
+      const Values one(at, at + vocab);
+      const double want = testing_support::negative_log_likelihood(one, targets.data()[row]);
+      EXPECT_NEAR(static_cast<double>(nll.data()[row]), want, 1e-6 * (1.0 + want)) << vocab;
+      EXPECT_EQ(best.data()[row], testing_support::arg_max(one)) << vocab;
+    }
+  }
+}
+
+TEST_P(SmallContract, ScoresOfExtremeLogits) {
+  const DeviceArray logits(backend(), Values{1e4, -1e4, 0.0, 1e4, -3e38, 5.0}, DType::kF32);
+  const SharedArray<std::int32_t> targets(backend(), {1, 1});
+  const SharedArray<float> nll(backend(), {-1.0F, -1.0F});
+  const SharedArray<std::int32_t> best(backend(), {-1, -1});
+  backend().score({.logits = logits.floats(),
+                   .targets = targets.data(),
+                   .nll = nll.data(),
+                   .best = best.data(),
+                   .rows = 2,
+                   .vocab = 3});
+  backend().synchronize();
+  EXPECT_FLOAT_EQ(nll.data()[0], 2e4F);
+  EXPECT_EQ(best.data()[0], 0);
+  EXPECT_EQ(best.data()[1], 0);
+}
+
+TEST_P(SmallContract, KeptEntriesMove) {
+  const AttendCase from_case = {.shape = {.heads = 2, .kv_heads = 2, .head_dim = 80},
+                                .batch = 3,
+                                .entries = 9,
+                                .capacity = 9};
+  const CacheData from(backend(), from_case, 41);
+  const auto count = static_cast<std::size_t>(3 * 2 * 5 * 80);
+  const DeviceArray keys(backend(), Values(count, 7.0), compute());
+  const DeviceArray values(backend(), Values(count, 7.0), compute());
+  const SharedArray<std::int32_t> from_slots(backend(), {0, 6, 7, 8});
+  const SharedArray<std::int32_t> to_slots(backend(), {0, 3, 1, 2});
+  KvView to = from.view();
+  to.keys = keys.data();
+  to.values = values.data();
+  to.head_stride = 5 * 80;
+  to.batch_stride = 2 * to.head_stride;
+  backend().keep_entries({.from = from.view(),
+                          .to = to,
+                          .from_slots = from_slots.data(),
+                          .to_slots = to_slots.data(),
+                          .count = 4,
+                          .batch = 3,
+                          .kv_heads = 2,
+                          .head_dim = 80});
+  const Values got_keys = keys.read();
+  const Values got_values = values.read();
+  for (int head = 0; head < 6; ++head) {
+    const Values want_keys = from.keys(head / 2, head % 2);
+    const Values want_values = from.values(head / 2, head % 2);
+    for (std::size_t i = 0; i < 80; ++i) {
+      const std::size_t at = static_cast<std::size_t>(head) * 5 * 80 + i;
+      for (std::size_t kept = 0; kept < 4; ++kept) {
+        const std::size_t source = static_cast<std::size_t>(from_slots.data()[kept]) * 80 + i;
+        const std::size_t target = static_cast<std::size_t>(to_slots.data()[kept]) * 80 + at;
+        EXPECT_EQ(got_keys[target], want_keys[source]);
+        EXPECT_EQ(got_values[target], want_values[source]);
+      }
+      EXPECT_EQ(got_keys[at + std::size_t{4} * 80], 7.0) << "slot 4 is not kept";
+    }
+  }
+}
+
+TEST_P(SmallContract, TheCursorAdvances) {
+  for (const SlotRule& rule : {SlotRule{},
+                               SlotRule{.slots = 5, .sinks = 2, .cache_positions = true},
+                               SlotRule{.slots = 3, .sinks = 0, .cache_positions = false}}) {
+    const SharedArray<StepCursor> cursor(backend(), {cursor_at(0, rule)});
+    for (std::int32_t position = 1; position < 20; ++position) {
+      backend().advance(cursor.data(), rule);
+      backend().synchronize();
+      const StepCursor want = cursor_at(position, rule);
+      EXPECT_EQ(cursor.data()->position, position);
+      EXPECT_EQ(cursor.data()->entries, want.entries);
+      EXPECT_EQ(cursor.data()->slot, want.slot);
+      EXPECT_EQ(cursor.data()->sink_position, want.sink_position);
+    }
+  }
+}
+
+TEST_P(SmallContract, CopiesComeBack) {
+  const Values values = testing_support::random_values(1009, 51);
+  const DeviceArray array(backend(), values, DType::kF32);
+  EXPECT_EQ(array.read(), values);
+}
+
+TEST_P(SmallContract, TheForcedDeviceRuns) {
+  EXPECT_TRUE(backend().device().id.starts_with(GetParam().device));
+  EXPECT_EQ(backend().compute_dtype(), compute());
+  EXPECT_FALSE(backend().device().name.empty());
+  EXPECT_GT(backend().device().total_bytes, 0U);
+  EXPECT_GT(backend().device().free_bytes, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets,
+                         SmallContract,
+                         testing::ValuesIn(testing_support::targets()),
+                         target_name);
+
+}  // namespace
+}  // namespace kvg::kernels
