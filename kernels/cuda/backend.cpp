@@ -1,0 +1,352 @@
+#include "kernels/backend.h"
+
+#include <algorithm>
+#include <string>
+
+#include "kernels/core/error.h"
+#include "kernels/cuda/check.cuh"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/gemm.cuh"
+#include "kernels/cuda/graph.cuh"
+#include "kernels/cuda/nvml.h"
+#include "kernels/cuda/ops.cuh"
+#include "kernels/cuda/pool.cuh"
+#include "kernels/cuda/workspace.cuh"
+
+namespace kvg::kernels {
+namespace {
+
+constexpr int kOverlapMajor = 9;
+
+int attribute_of(int device, cudaDeviceAttr attribute) {
+  int value = 0;
+  KVG_CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
+  return value;
+}
+
+std::string pci_bus_id(int device) {
+  std::array<char, 32> text{};
+  KVG_CUDA_CHECK(cudaDeviceGetPCIBusId(text.data(), static_cast<int>(text.size()), device));
+  return text.data();
+}
+
+Target make_target(int device, cudaStream_t stream) {
+  return {.stream = stream,
+          .multiprocessors = attribute_of(device, cudaDevAttrMultiProcessorCount),
+          .shared_bytes = attribute_of(device, cudaDevAttrMaxSharedMemoryPerBlockOptin),
+          .overlaps = attribute_of(device, cudaDevAttrComputeCapabilityMajor) >= kOverlapMajor};
+}
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(const DeviceInfo& device, const BackendOptions& options)
+      : info_(device),
+        compute_(options.compute),
+        stream_(device.index),
+        target_(make_target(device.index, stream_.get())),
+        nvml_(pci_bus_id(device.index)),
+        pool_(device.index, stream_.get()),
+        host_pool_(stream_.get()) {
+    pool_.set_limit(options.memory_limit);
+  }
+
+  // What was enqueued may still use the memory and plans that go next.
+  ~CudaBackend() override {
+    ignore_cuda(cudaSetDevice(info_.index));
+    ignore_cuda(cudaStreamSynchronize(stream_.get()));
+  }
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
+
+  [[nodiscard]] const DeviceInfo& device() const override { return info_; }
+  [[nodiscard]] DType compute_dtype() const override { return compute_; }
+  [[nodiscard]] Pool& pool() override { return pool_; }
+  [[nodiscard]] Pool& host_pool() override { return host_pool_; }
+  [[nodiscard]] std::size_t process_bytes() const override {
+    return nvml_.process_bytes().value_or(0);
+  }
+
+  [[nodiscard]] std::size_t workspace_bytes(const WorkspaceShape& shape) const override {
+    return lay_out_workspace(target_, compute_, shape).total;
+  }
+
+  void reserve_workspace(const WorkspaceShape& shape) override {
+    select();
+    workspace_ = {};
+    workspace_buffer_ = {};
+    const Workspace plan = lay_out_workspace(target_, compute_, shape);
+    workspace_buffer_ = pool_.allocate(plan.total, MemoryClass::kWorkspace);
+    workspace_ = plan;
+    if (plan.arrivals.bytes > 0) {
+      KVG_CUDA_CHECK(
+          cudaMemsetAsync(scratch(plan.arrivals), 0, plan.arrivals.bytes, target_.stream));
+    }
+  }
+
+  void upload(void* device, const void* host, std::size_t bytes) override {
+    select();
+    KVG_CUDA_CHECK(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, target_.stream));
+    // Pinned memory is read later than the call returns, and the caller may change it then.
+    KVG_CUDA_CHECK(cudaStreamSynchronize(target_.stream));
+  }
+
+  void download(void* host, const void* device, std::size_t bytes) override {
+    select();
+    KVG_CUDA_CHECK(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, target_.stream));
+    KVG_CUDA_CHECK(cudaStreamSynchronize(target_.stream));
+  }
+
+  void synchronize() override {
+    select();
+    KVG_CUDA_CHECK(cudaStreamSynchronize(target_.stream));
+  }
+
+  void embed(const EmbedArgs& args) override {
+    if (args.rows > 0) {
+      select();
+      embed_tokens(target_, args);
+    }
+  }
+
+  void project_qkv(const QkvArgs& args) override;
+  void attend(const AttendArgs& args) override;
+  void prefill_attend(const PrefillAttendArgs& args) override;
+  void project(const ProjectArgs& args) override;
+  void add_project(const AddProjectArgs& args) override;
+
+  void keep_entries(const KeepArgs& args) override {
+    KVG_EXPECT(args.from.dtype == args.to.dtype, "entries are copied as they are");
+    if (args.count > 0) {
+      select();
+      copy_entries(target_, args);
+    }
+  }
+
+  void score(const ScoreArgs& args) override {
+    if (args.rows > 0) {
+      select();
+      score_rows(target_, args);
+    }
+  }
+
+  void advance(StepCursor* cursor, const SlotRule& rule) override {
+    select();
+    advance_cursor(target_, cursor, rule);
+  }
+
+  [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& step) override {
+    select();
+    return capture_graph(info_.index, target_.stream, step);
+  }
+
+ private:
+  void select() const { KVG_CUDA_CHECK(cudaSetDevice(info_.index)); }
+  [[nodiscard]] void* scratch(const WorkspacePart& part) const {
+    return workspace_buffer_.as<std::byte>(part.offset);
+  }
+  // Scratch for `bytes` bytes.
+  [[nodiscard]] void* reserved(const WorkspacePart& part, std::size_t bytes) const {
+    KVG_EXPECT(bytes <= part.bytes, "reserve_workspace() covers the shapes of every operation");
+    return scratch(part);
+  }
+  [[nodiscard]] void* product(int rows, int features) const {
+    return reserved(
+        workspace_.product,
+        static_cast<std::size_t>(rows) * static_cast<std::size_t>(features) * size_of(compute_));
+  }
+  void check_weight(const Linear& linear) const;
+  void check_cache(const KvView& kv) const;
+  void* normed(const float* in, const Norm& norm, int rows, int dim);
+  void multiply(const GemmArgs& args);
+
+  DeviceInfo info_;
+  DType compute_;
+  Stream stream_;
+  Target target_;
+  Nvml nvml_;
+  DevicePool pool_;
+  PinnedPool host_pool_;
+  Gemm gemm_;
+  Workspace workspace_;
+  Buffer workspace_buffer_;
+};
+
+void CudaBackend::check_weight(const Linear& linear) const {
+  if (linear.dtype != compute_) {
+    throw InvalidArgument("weights on CUDA have the compute dtype " +
+                          std::string(name_of(compute_)) + ", not " +
+                          std::string(name_of(linear.dtype)));
+  }
+}
+
+void CudaBackend::check_cache(const KvView& kv) const {
+  if (kv.dtype != compute_) {
+    throw InvalidArgument("caches on CUDA have the compute dtype " +
+                          std::string(name_of(compute_)) + ", not " +
+                          std::string(name_of(kv.dtype)));
+  }
+}
+
+void* CudaBackend::normed(const float* in, const Norm& norm, int rows, int dim) {
+  void* out =
+      reserved(workspace_.normed,
+               static_cast<std::size_t>(rows) * static_cast<std::size_t>(dim) * size_of(compute_));
+  normalize(target_, compute_, {.out = out, .in = in, .norm = norm, .rows = rows, .dim = dim});
+  return out;
+}
+
+void CudaBackend::multiply(const GemmArgs& args) {
+  gemm_.multiply(target_.stream, args, reserved(workspace_.gemm, kGemmWorkspaceBytes));
+}
+
+void CudaBackend::project_qkv(const QkvArgs& args) {
+  check_weight(args.linear);
+  check_cache(args.kv);
+  KVG_EXPECT(args.cursor == nullptr || args.tokens == 1, "a step feeds one token a row");
+  KVG_EXPECT(args.sink_query == nullptr || args.cursor != nullptr, "only a step looks at sinks");
+  KVG_EXPECT(args.shape.head_dim % 2 == 0 && args.rope.rotary_dim % 2 == 0,
+             "RoPE turns pairs of channels");
+  const int rows = args.batch * args.tokens;
+  if (rows == 0) {
+    return;
+  }
+  select();
+  const bool plain_heads = args.query_norm == nullptr && args.key_norm == nullptr;
+  const bool decodes = fits_decode(target_, compute_, rows, args.linear.in);
+  if (decodes && plain_heads) {
+    decode_qkv(target_, compute_, args);
+    return;
+  }
+  void* heads = product(rows, args.linear.out);
+  if (decodes) {
+    Linear linear = args.linear;
+    linear.bias = nullptr;
+    decode_project(target_,
+                   compute_,
+                   {.out = heads,
+                    .out_dtype = compute_,
+                    .in = args.in,
+                    .norm = args.norm,
+                    .linear = linear,
+                    .activation = Activation::kNone,
+                    .rows = rows});
+  } else {
+    multiply({.out = heads,
+              .out_dtype = compute_,
+              .in = normed(args.in, args.norm, rows, args.linear.in),
+              .weight = args.linear.weight,
+              .dtype = compute_,
+              .rows = rows,
+              .out_features = args.linear.out,
+              .in_features = args.linear.in});
+  }
+  place_qkv(target_, compute_, args, heads);
+}
+
+void CudaBackend::attend(const AttendArgs& args) {
+  check_cache(args.kv);
+  KVG_EXPECT(args.shape.kv_heads > 0 && args.shape.heads % args.shape.kv_heads == 0,
+             "query heads are a multiple of kv_heads");
+  select();
+  const auto partials =
+      reserved(workspace_.partials, attend_partial_bytes(args.shape, args.batch, args.capacity));
+  const auto arrivals = reserved(workspace_.arrivals, attend_arrival_bytes(args.shape, args.batch));
+  decode_attend(
+      target_,
+      args,
+      {.partials = static_cast<float*>(partials), .arrivals = static_cast<unsigned*>(arrivals)});
+}
+
+void CudaBackend::prefill_attend(const PrefillAttendArgs& args) {
+  check_cache(args.kv);
+  KVG_EXPECT(args.shape.kv_heads > 0 && args.shape.heads % args.shape.kv_heads == 0,
+             "query heads are a multiple of kv_heads");
+  if (args.tokens == 0 || args.batch == 0) {
+    return;
+  }
+  select();
+  if (compute_ == DType::kF32) {
+    plain_prefill_attend(target_, args);
+  } else {
+    flash_prefill_attend(target_, args);
+  }
+}
+
+void CudaBackend::project(const ProjectArgs& args) {
+  check_weight(args.linear);
+  KVG_EXPECT(args.out_dtype == compute_ || args.out_dtype == DType::kF32,
+             "a projection yields the compute dtype or f32");
+  if (args.rows == 0) {
+    return;
+  }
+  select();
+  if (fits_decode(target_, compute_, args.rows, args.linear.in)) {
+    decode_project(target_, compute_, args);
+    return;
+  }
+  const bool gated = is_gated(args.activation);
+  const bool direct = args.linear.bias == nullptr && args.activation == Activation::kNone;
+  const bool in_place = direct || (!gated && args.out_dtype == DType::kF32);
+  void* sums = in_place ? args.out : product(args.rows, args.linear.out);
+  const DType sums_dtype = in_place ? args.out_dtype : compute_;
+  multiply({.out = sums,
+            .out_dtype = sums_dtype,
+            .in = normed(args.in, args.norm, args.rows, args.linear.in),
+            .weight = args.linear.weight,
+            .dtype = compute_,
+            .rows = args.rows,
+            .out_features = args.linear.out,
+            .in_features = args.linear.in});
+  if (!direct) {
+    finish_product(target_,
+                   {.out = args.out,
+                    .out_dtype = args.out_dtype,
+                    .in = sums,
+                    .in_dtype = sums_dtype,
+                    .bias = args.linear.bias,
+                    .activation = args.activation,
+                    .rows = args.rows,
+                    .width = args.linear.out});
+  }
+}
+
+void CudaBackend::add_project(const AddProjectArgs& args) {
+  check_weight(args.linear);
+  if (args.rows == 0) {
+    return;
+  }
+  select();
+  if (fits_decode(target_, compute_, args.rows, args.linear.in)) {
+    decode_add_project(target_, compute_, args);
+    return;
+  }
+  multiply({.out = args.inout,
+            .out_dtype = DType::kF32,
+            .in = args.in,
+            .weight = args.linear.weight,
+            .dtype = compute_,
+            .rows = args.rows,
+            .out_features = args.linear.out,
+            .in_features = args.linear.in,
+            .accumulates = true});
+  if (args.linear.bias != nullptr) {
+    finish_product(target_,
+                   {.out = args.inout,
+                    .out_dtype = DType::kF32,
+                    .in = args.inout,
+                    .in_dtype = DType::kF32,
+                    .bias = args.linear.bias,
+                    .activation = Activation::kNone,
+                    .rows = args.rows,
+                    .width = args.linear.out});
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cuda_backend(const DeviceInfo& device,
+                                           const BackendOptions& options) {
+  return std::make_unique<CudaBackend>(device, options);
+}
+
+}  // namespace kvg::kernels

@@ -1,0 +1,296 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/cuda/element.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/norm.cuh"
+#include "kernels/cuda/ops.cuh"
+
+// Projections of a few rows: bound by reading the weights once. A block owns a contiguous stretch
+// of units (a unit is the one or two weight rows whose results belong together), so all
+// multiprocessors get the same share; it stages the input rows, normalised, in shared memory. A
+// warp takes one part of a unit at a time, its lanes 16 bytes each with several loads in flight,
+// and asks the second-level cache for the part after next. The results meet in shared memory and
+// the block finishes them together: one exposed latency a kernel for bias, RoPE or residual.
+
+namespace kvg::kernels {
+
+inline constexpr int kGemvThreads = 512;
+inline constexpr int kGemvWarps = kGemvThreads / kWarp;
+inline constexpr int kGemvBlocksPerProcessor = 1;
+inline constexpr int kGemvInFlight = 8;  ///< 16-byte loads of a lane
+inline constexpr std::size_t kGemvSumBytes = 32 * 1024;
+inline constexpr int kCacheLine = 128;
+
+struct GemvArgs {
+  const void* weight = nullptr;  ///< [.., in] of T
+  const void* in = nullptr;      ///< [rows, in], f32 when norm.weight is set, else T
+  Norm norm;
+  int rows = 0;
+  int length = 0;  ///< elements of a row
+  int units = 0;
+  int splits = 1;        ///< parts of a unit
+  int stride = 0;        ///< elements between staged rows
+  bool vectors = false;  ///< rows start at multiples of 16 bytes
+};
+
+constexpr int gemv_stride(int length) {
+  return (length + 7) / 8 * 8;
+}
+
+/// The elements [begin, end) of every row of a unit, in steps that a lane can load at once.
+struct GemvPart {
+  int unit = 0;
+  int begin = 0;
+  int end = 0;
+};
+
+template <typename T>
+__device__ inline GemvPart gemv_part(const GemvArgs& args, int first_unit, int part) {
+  const int step = args.vectors ? Pack<T>::kCount : 1;
+  const int steps = args.length / step;
+  const int split = part % args.splits;
+  return {first_unit + part / args.splits,
+          static_cast<int>(static_cast<std::int64_t>(steps) * split / args.splits) * step,
+          static_cast<int>(static_cast<std::int64_t>(steps) * (split + 1) / args.splits) * step};
+}
+
+template <typename T, typename Epilogue>
+__device__ inline void prefetch_part(const GemvArgs& args,
+                                     const Epilogue& epilogue,
+                                     const GemvPart& part) {
+  constexpr int kLine = kCacheLine / sizeof(T);
+  const int lane = threadIdx.x % kWarp;
+#pragma unroll
+  for (int which = 0; which < Epilogue::kWidth; ++which) {
+    const T* row = static_cast<const T*>(args.weight) +
+                   static_cast<std::size_t>(epilogue.row(part.unit, which)) * args.length;
+    for (int i = part.begin + lane * kLine; i < part.end; i += kWarp * kLine) {
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(row + i));
+    }
+  }
+}
+
+/// Stages the input rows in `x`, and zeros for the rows that only fill up the template.
+template <typename T, int Rows>
+__device__ inline void stage_rows(const GemvArgs& args, T* x) {
+  __shared__ Moments partial[Rows][kGemvWarps];
+  const int thread = threadIdx.x;
+  const auto* plain = static_cast<const T*>(args.in);
+  const auto* residual = static_cast<const float*>(args.in);
+  const bool normed = args.norm.weight != nullptr;
+  if (normed) {
+    for (int r = 0; r < args.rows; ++r) {
+      const float* row = residual + static_cast<std::size_t>(r) * args.length;
+      const Moments own =
+          row_moments(row, args.length, args.norm.kind, make_int2(thread, kGemvThreads));
+      if (thread % kWarp == 0) {
+        partial[r][thread / kWarp] = own;
+      }
+    }
+    __syncthreads();
+  }
+  for (int r = 0; r < Rows; ++r) {
+    RowNorm norm;
+    if (normed && r < args.rows) {
+      norm =
+          row_norm(warp_merge(thread % kWarp < kGemvWarps ? partial[r][thread % kWarp] : Moments{}),
+                   args.norm);
+    }
+    const std::size_t start = static_cast<std::size_t>(r) * args.length;
+#pragma unroll 4
+    for (int i = thread; i < args.length; i += kGemvThreads) {
+      if (r >= args.rows) {
+        x[r * args.stride + i] = from_float<T>(0.0F);
+      } else if (normed) {
+        x[r * args.stride + i] = from_float<T>(norm(residual[start + i], args.norm, i));
+      } else {
+        x[r * args.stride + i] = plain[start + i];
+      }
+    }
+  }
+  __syncthreads();
+}
+
+/// One lane's share of the products of `Width` weight rows with `Rows` staged rows.
+template <typename T, int Rows, int Width>
+__device__ inline void dot_vectors(const T* const (&weight)[Width],
+                                   const T* x,
+                                   const GemvPart& part,
+                                   int stride,
+                                   float (&sums)[Width][Rows]) {
+  constexpr int kCount = Pack<T>::kCount;
+  constexpr int kUnroll = kGemvInFlight / Width;
+  const int vectors = (part.end - part.begin) / kCount;
+  // Rounds of equal size, so that the last one has as many loads in flight as the others.
+  const int per_lane = (vectors + kWarp - 1) / kWarp;
+  const int rounds = (per_lane + kUnroll - 1) / kUnroll;
+  const int round = rounds > 0 ? (per_lane + rounds - 1) / rounds : 1;
+  for (int base = threadIdx.x % kWarp; base < vectors; base += kWarp * round) {
+    Pack<T> loaded[kUnroll][Width];
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const int vector = base + kWarp * u;
+      if (u < round && vector < vectors) {
+#pragma unroll
+        for (int which = 0; which < Width; ++which) {
+          loaded[u][which] = stream_pack(weight[which] + part.begin + vector * kCount);
+        }
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const int vector = base + kWarp * u;
+      if (u < round && vector < vectors) {
+        float read[Width][kCount];
+#pragma unroll
+        for (int which = 0; which < Width; ++which) {
+          widen(loaded[u][which], read[which]);
+        }
+#pragma unroll
+        for (int r = 0; r < Rows; ++r) {
+          float staged[kCount];
+          widen(load_pack(x + r * stride + part.begin + vector * kCount), staged);
+#pragma unroll
+          for (int which = 0; which < Width; ++which) {
+#pragma unroll
+            for (int i = 0; i < kCount; ++i) {
+              sums[which][r] = fmaf(read[which][i], staged[i], sums[which][r]);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+template <typename T, int Rows, int Width>
+__device__ inline void dot_elements(const T* const (&weight)[Width],
+                                    const T* x,
+                                    const GemvPart& part,
+                                    int stride,
+                                    float (&sums)[Width][Rows]) {
+  for (int i = part.begin + static_cast<int>(threadIdx.x) % kWarp; i < part.end; i += kWarp) {
+#pragma unroll
+    for (int which = 0; which < Width; ++which) {
+      const float value = to_float(weight[which][i]);
+#pragma unroll
+      for (int r = 0; r < Rows; ++r) {
+        sums[which][r] = fmaf(value, to_float(x[r * stride + i]), sums[which][r]);
+      }
+    }
+  }
+}
+
+/// An Epilogue has kWidth, the weight rows of a unit; row(unit, which), their indices; and
+/// finish(unit, input row, sums), called once for each.
+template <typename T, int Rows, typename Epilogue>
+__global__ void __launch_bounds__(kGemvThreads, Rows <= 2 ? 2 : 1)
+    gemv_kernel(GemvArgs args, Epilogue epilogue) {
+  constexpr int kWidth = Epilogue::kWidth;
+  extern __shared__ __align__(16) unsigned char shared[];
+  T* x = reinterpret_cast<T*>(shared);
+  float* results = reinterpret_cast<float*>(shared + Rows * args.stride * sizeof(T));
+  const std::int64_t units = args.units;
+  const int first = static_cast<int>(units * blockIdx.x / gridDim.x);
+  const int count = static_cast<int>(units * (blockIdx.x + 1) / gridDim.x) - first;
+  const int parts = count * args.splits;
+  const int warp = threadIdx.x / kWarp;
+
+  allow_next();
+  if (warp < parts) {
+    prefetch_part<T>(args, epilogue, gemv_part<T>(args, first, warp));
+  }
+  wait_for_inputs();
+  stage_rows<T, Rows>(args, x);
+  for (int p = warp; p < parts; p += kGemvWarps) {
+    if (p + kGemvWarps < parts) {
+      prefetch_part<T>(args, epilogue, gemv_part<T>(args, first, p + kGemvWarps));
+    }
+    const GemvPart part = gemv_part<T>(args, first, p);
+    const T* weight[kWidth];
+#pragma unroll
+    for (int which = 0; which < kWidth; ++which) {
+      weight[which] = static_cast<const T*>(args.weight) +
+                      static_cast<std::size_t>(epilogue.row(part.unit, which)) * args.length;
+    }
+    float sums[kWidth][Rows] = {};
+    if (args.vectors) {
+      dot_vectors<T, Rows, kWidth>(weight, x, part, args.stride, sums);
+    } else {
+      dot_elements<T, Rows, kWidth>(weight, x, part, args.stride, sums);
+    }
+#pragma unroll
+    for (int which = 0; which < kWidth; ++which) {
+#pragma unroll
+      for (int r = 0; r < Rows; ++r) {
+        const float sum = warp_sum(sums[which][r]);
+        if (threadIdx.x % kWarp == 0) {
+          results[(p * kWidth + which) * Rows + r] = sum;
+        }
+      }
+    }
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < count * args.rows; i += kGemvThreads) {
+    const int unit = i % count;
+    float sums[kWidth] = {};
+    for (int split = 0; split < args.splits; ++split) {
+#pragma unroll
+      for (int which = 0; which < kWidth; ++which) {
+        sums[which] += results[((unit * args.splits + split) * kWidth + which) * Rows + i / count];
+      }
+    }
+    epilogue.finish(first + unit, i / count, sums);
+  }
+}
+
+/// Splits units until a block has a few parts for every warp, but leaves parts long enough to keep
+/// several loads of a lane in flight.
+inline int gemv_splits(int units_per_block, std::size_t row_bytes) {
+  constexpr int kEnoughParts = 4 * kGemvWarps;
+  constexpr std::size_t kShortestPart = 2048;
+  int splits = 1;
+  while (units_per_block * splits < kEnoughParts && row_bytes / (2 * splits) >= kShortestPart) {
+    splits *= 2;
+  }
+  return splits;
+}
+
+template <typename T, int Rows, typename Epilogue>
+void launch_gemv(const Target& target, GemvArgs args, const Epilogue& epilogue) {
+  const unsigned wanted = static_cast<unsigned>(kGemvBlocksPerProcessor * target.multiprocessors);
+  const std::size_t row_bytes = static_cast<std::size_t>(args.length) * sizeof(T);
+  args.stride = gemv_stride(args.length);
+  args.vectors = row_bytes % 16 == 0 && is_aligned(args.weight, 16);
+  args.splits = gemv_splits(static_cast<int>(ceil_div(args.units, wanted)), row_bytes);
+  const std::size_t unit_bytes = sizeof(float) * args.splits * Epilogue::kWidth * Rows;
+  const unsigned blocks =
+      std::min(static_cast<unsigned>(args.units),
+               std::max(wanted, ceil_div(args.units, kGemvSumBytes / unit_bytes)));
+  const std::size_t shared_bytes = Rows * sizeof(T) * static_cast<std::size_t>(args.stride) +
+                                   unit_bytes * ceil_div(args.units, blocks);
+  launch(target,
+         gemv_kernel<T, Rows, Epilogue>,
+         {.blocks = dim3(blocks), .threads = kGemvThreads, .shared_bytes = shared_bytes},
+         args,
+         epilogue);
+}
+
+template <typename T, typename Epilogue>
+void launch_gemv(const Target& target, const GemvArgs& args, const Epilogue& epilogue) {
+  if (args.rows == 1) {
+    launch_gemv<T, 1>(target, args, epilogue);
+  } else if (args.rows == 2) {
+    launch_gemv<T, 2>(target, args, epilogue);
+  } else if (args.rows <= 4) {
+    launch_gemv<T, 4>(target, args, epilogue);
+  } else {
+    launch_gemv<T, 8>(target, args, epilogue);
+  }
+}
+
+}  // namespace kvg::kernels

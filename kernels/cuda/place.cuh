@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/backend.h"
+
+namespace kvg::kernels {
+
+/// What the cursor or the arguments say about one input row.
+struct RowPlace {
+  int batch = 0;
+  std::int32_t position = 0;
+  std::int32_t slot = 0;
+  std::int32_t sink_position = 0;
+};
+
+/// Where the heads of a QKV projection go: queries to their arrays, keys and values to their slots.
+template <typename T>
+struct QkvPlaces {
+  HeadShape shape;
+  Rope rope;
+  const StepCursor* cursor;
+  std::int32_t first_position;
+  int tokens;
+  T* query;
+  T* sink_query;
+  T* keys;
+  T* values;
+  std::int64_t batch_stride;
+  std::int64_t head_stride;
+
+  __device__ RowPlace row_place(int row) const {
+    const int batch = row / tokens;
+    if (cursor != nullptr) {
+      return {batch, cursor->position, cursor->slot, cursor->sink_position};
+    }
+    const std::int32_t position = first_position + row % tokens;
+    return {batch, position, position, position};
+  }
+
+  __device__ T* query_head(T* queries, int row, int head) const {
+    return queries + (static_cast<std::int64_t>(row) * shape.heads + head) * shape.head_dim;
+  }
+
+  /// Where channel 0 of a head of this row goes; heads count queries, then keys, then values.
+  __device__ T* head(const RowPlace& place, int row, int index) const {
+    if (index < shape.heads) {
+      return query_head(query, row, index);
+    }
+    const bool is_key = index < shape.heads + shape.kv_heads;
+    const int kv_head = index - shape.heads - (is_key ? 0 : shape.kv_heads);
+    return (is_key ? keys : values) + place.batch * batch_stride + kv_head * head_stride +
+           static_cast<std::int64_t>(place.slot) * shape.head_dim;
+  }
+
+  /// Turns the pair of channels (channel, channel + rotary_dim / 2) to `position`; pairs beyond
+  /// rotary_dim stay.
+  __device__ float2 turn(std::int32_t position, int channel, float2 pair) const {
+    const int turned = rope.rotary_dim / 2;
+    if (channel >= turned) {
+      return pair;
+    }
+    const float* entry = rope.table + 2 * (static_cast<std::int64_t>(position) * turned + channel);
+    return {pair.x * entry[0] - pair.y * entry[1], pair.y * entry[0] + pair.x * entry[1]};
+  }
+};
+
+template <typename T>
+QkvPlaces<T> make_places(const QkvArgs& args) {
+  return {.shape = args.shape,
+          .rope = args.rope,
+          .cursor = args.cursor,
+          .first_position = args.position,
+          .tokens = args.tokens,
+          .query = static_cast<T*>(args.query),
+          .sink_query = static_cast<T*>(args.sink_query),
+          .keys = static_cast<T*>(args.kv.keys),
+          .values = static_cast<T*>(args.kv.values),
+          .batch_stride = args.kv.batch_stride,
+          .head_stride = args.kv.head_stride};
+}
+
+}  // namespace kvg::kernels

@@ -1,0 +1,119 @@
+#include "kernels/cuda/copy.cuh"
+#include "kernels/cuda/head_dim.cuh"
+#include "kernels/cuda/ops.cuh"
+#include "kernels/cuda/reduce.cuh"
+
+// Causal attention of a prompt in plain f32, for checking: a warp takes one query, a lane one key
+// of a tile and then some channels of the result.
+
+namespace kvg::kernels {
+namespace {
+
+constexpr int kQueries = 8;
+constexpr int kThreads = kQueries * kWarp;
+constexpr int kKeys = kWarp;
+constexpr float kLog2E = 1.4426950408889634F;
+
+template <int Dim>
+struct PlainShared {
+  static constexpr int kStride = Dim + 4;
+  alignas(16) float keys[kKeys * kStride];
+  alignas(16) float values[kKeys * kStride];
+  alignas(16) float queries[kQueries][Dim];
+};
+
+template <int Dim>
+__device__ float score_key(const float* query, const float* key) {
+  float sum = 0.0F;
+#pragma unroll 8
+  for (int i = 0; i < Dim; i += 4) {
+    const float4 a = *reinterpret_cast<const float4*>(query + i);
+    const float4 b = *reinterpret_cast<const float4*>(key + i);
+    sum += a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
+  }
+  return sum;
+}
+
+template <int Dim>
+__global__ void __launch_bounds__(kThreads) plain_kernel(PrefillAttendArgs args) {
+  constexpr int kStride = PlainShared<Dim>::kStride;
+  constexpr int kOwn = (Dim + kWarp - 1) / kWarp;
+  extern __shared__ __align__(16) unsigned char raw[];
+  auto& shared = *reinterpret_cast<PlainShared<Dim>*>(raw);
+  allow_next();
+  wait_for_inputs();
+  const int lane = threadIdx.x % kWarp;
+  const int warp = threadIdx.x / kWarp;
+  const int first = blockIdx.x * kQueries;
+  const int query = first + warp;
+  const int head = blockIdx.y;
+  const std::int64_t batch = blockIdx.z;
+  const std::int64_t pitch = static_cast<std::int64_t>(args.shape.heads) * Dim;
+  const std::int64_t row_at = (batch * args.tokens + query) * pitch + head * Dim;
+  const int kv_head = head / (args.shape.heads / args.shape.kv_heads);
+  const std::int64_t kv_at = batch * args.kv.batch_stride + kv_head * args.kv.head_stride;
+  const float* keys = static_cast<const float*>(args.kv.keys) + kv_at;
+  const float* values = static_cast<const float*>(args.kv.values) + kv_at;
+  const bool present = query < args.tokens;
+  for (int i = lane; i < Dim; i += kWarp) {
+    shared.queries[warp][i] =
+        present ? static_cast<const float*>(args.query)[row_at + i] * args.scale * kLog2E : 0.0F;
+  }
+  const int end = args.past + min(first + kQueries, args.tokens);
+  float largest = -INFINITY;
+  float sum = 0.0F;
+  float mixed[kOwn] = {};
+  for (int begin = 0; begin < end; begin += kKeys) {
+    const std::int64_t at = static_cast<std::int64_t>(begin) * Dim;
+    const int2 rows = make_int2(kKeys, end - begin);
+    copy_rows<float, Dim, kStride, kThreads>(shared.keys, keys + at, rows, Dim);
+    copy_rows<float, Dim, kStride, kThreads>(shared.values, values + at, rows, Dim);
+    wait_copies<0>();
+    const float dot = score_key<Dim>(shared.queries[warp], shared.keys + lane * kStride);
+    const float score = begin + lane <= args.past + query ? dot : -INFINITY;
+    const float now = fmaxf(largest, warp_max(score));
+    const float weight = exp2f(score - now);
+    const float decay = exp2f(largest - now);
+    largest = now;
+    sum = sum * decay + warp_sum(weight);
+#pragma unroll
+    for (int own = 0; own < kOwn; ++own) {
+      mixed[own] *= decay;
+    }
+    for (int key = 0; key < kKeys; ++key) {
+      const float shared_weight = __shfl_sync(kAllLanes, weight, key);
+#pragma unroll
+      for (int own = 0; own < kOwn; ++own) {
+        if (own * kWarp + lane < Dim) {
+          mixed[own] =
+              fmaf(shared_weight, shared.values[key * kStride + own * kWarp + lane], mixed[own]);
+        }
+      }
+    }
+    __syncthreads();
+  }
+#pragma unroll
+  for (int own = 0; own < kOwn; ++own) {
+    if (present && own * kWarp + lane < Dim) {
+      static_cast<float*>(args.out)[row_at + own * kWarp + lane] = mixed[own] / sum;
+    }
+  }
+}
+
+}  // namespace
+
+void plain_prefill_attend(const Target& target, const PrefillAttendArgs& args) {
+  dispatch_head_dim("prefill attention", args.shape.head_dim, [&](auto dim) {
+    constexpr int kDim = decltype(dim)::value;
+    launch(target,
+           plain_kernel<kDim>,
+           {.blocks = dim3(ceil_div(args.tokens, kQueries),
+                           static_cast<unsigned>(args.shape.heads),
+                           static_cast<unsigned>(args.batch)),
+            .threads = kThreads,
+            .shared_bytes = sizeof(PlainShared<kDim>)},
+           args);
+  });
+}
+
+}  // namespace kvg::kernels

@@ -1,0 +1,39 @@
+#include "kernels/cuda/workspace.cuh"
+
+#include <algorithm>
+
+#include "kernels/cuda/gemm.cuh"
+#include "kernels/cuda/ops.cuh"
+
+namespace kvg::kernels {
+namespace {
+
+constexpr std::size_t kAlignment = 256;
+
+WorkspacePart take(std::size_t& end, std::size_t bytes) {
+  const WorkspacePart part = {.offset = end, .bytes = bytes};
+  end += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return part;
+}
+
+}  // namespace
+
+Workspace lay_out_workspace(const Target& target, DType compute, const WorkspaceShape& shape) {
+  const int rows = std::max(shape.rows, shape.batch);
+  // The longest input of a projection is no wider than the widest output.
+  const bool multiplies =
+      !fits_decode(target, compute, rows, std::max(shape.hidden, shape.features));
+  const std::size_t row_elements = static_cast<std::size_t>(rows) * size_of(compute);
+  const bool attends = shape.entries > 0 && shape.heads.heads > 0;
+  Workspace plan;
+  plan.normed =
+      take(plan.total, multiplies ? row_elements * static_cast<std::size_t>(shape.hidden) : 0);
+  plan.product = take(plan.total, row_elements * static_cast<std::size_t>(shape.features));
+  plan.partials =
+      take(plan.total, attends ? attend_partial_bytes(shape.heads, shape.batch, shape.entries) : 0);
+  plan.arrivals = take(plan.total, attends ? attend_arrival_bytes(shape.heads, shape.batch) : 0);
+  plan.gemm = take(plan.total, multiplies ? kGemmWorkspaceBytes : 0);
+  return plan;
+}
+
+}  // namespace kvg::kernels
