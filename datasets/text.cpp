@@ -22,7 +22,8 @@ constexpr std::string_view kSuffix = ".txt";
 std::string shipped_list() {
   std::string list;
   for (const std::string_view name : kShipped) {
-    list += (list.empty() ? "" : ", ") + std::string(name);
+    list += list.empty() ? "" : ", ";
+    list += name;
   }
   return list;
 }

@@ -77,7 +77,7 @@ class ByteLevelBpe final : public Tokenizer {
     normalized_ = AddedTokens(std::move(normalized));
   }
 
-  std::vector<std::int32_t> encode(std::string_view text) const override {
+  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
     expect_utf8(text);
     std::vector<std::int32_t> ids;
     WordCache words(model_);
@@ -95,7 +95,7 @@ class ByteLevelBpe final : public Tokenizer {
     return ids;
   }
 
-  std::string decode(const std::vector<std::int32_t>& ids) const override {
+  [[nodiscard]] std::string decode(const std::vector<std::int32_t>& ids) const override {
     std::string text;
     for (const std::int32_t id : ids) {
       if (id < 0 || id >= vocab_size()) {
@@ -107,8 +107,8 @@ class ByteLevelBpe final : public Tokenizer {
     return text;
   }
 
-  int vocab_size() const override { return static_cast<int>(pieces_.size()); }
-  std::optional<std::int32_t> bos() const override { return bos_; }
+  [[nodiscard]] int vocab_size() const override { return static_cast<int>(pieces_.size()); }
+  [[nodiscard]] std::optional<std::int32_t> bos() const override { return bos_; }
 
  private:
   [[nodiscard]] std::string normalize(const std::string& text) const {

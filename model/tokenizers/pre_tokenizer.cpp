@@ -30,7 +30,8 @@ class ByteLevel final : public PreTokenizer {
 
   void split(std::string_view text, const PieceSink& sink) const override {
     if (add_prefix_space_ && !text.empty() && text.front() != ' ') {
-      const std::string prefixed = " " + std::string(text);
+      std::string prefixed(1, ' ');
+      prefixed += text;
       cut(prefixed, sink);
       return;
     }

@@ -100,8 +100,8 @@ class Translator {
       return;
     }
     const bool punctuation =
-        c > ' ' && c < '\x7f' && std::string_view("_").find(c) == npos && !is_alphanumeric(c);
-    if (!punctuation && std::string_view("dDrntfv").find(c) == npos) {
+        c > ' ' && c < '\x7f' && std::string_view("_").find(c) == kNone && !is_alphanumeric(c);
+    if (!punctuation && std::string_view("dDrntfv").find(c) == kNone) {
       refuse(pattern_,
              std::string("the escape \\") + c +
                  " is not supported; supported: \\s \\S \\d \\D \\p{..} \\P{..} \\r \\n \\t \\f "
@@ -116,7 +116,7 @@ class Translator {
   void property() {
     const std::size_t end = pattern_.find('}', at_);
     const std::string_view name =
-        end == npos ? std::string_view() : pattern_.substr(at_, end + 1 - at_);
+        end == kNone ? std::string_view() : pattern_.substr(at_, end + 1 - at_);
     const bool braced = name.size() >= 5 && name[2] == '{';
     const std::size_t letters = braced ? name.size() - 4 - (name[3] == '^' ? 1 : 0) : 0;
     if (letters < 1 || letters > 2) {
@@ -130,7 +130,7 @@ class Translator {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
   }
 
-  static constexpr std::size_t npos = std::string_view::npos;
+  static constexpr std::size_t kNone = std::string_view::npos;
 
   std::string_view pattern_;
   std::string out_;

@@ -104,7 +104,7 @@ class SentencePiece final : public Tokenizer {
     added_ = AddedTokens(std::move(parts.added));
   }
 
-  std::vector<std::int32_t> encode(std::string_view text) const override {
+  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) const override {
     expect_utf8(text);
     std::vector<std::int32_t> ids;
     added_.split(
@@ -117,7 +117,7 @@ class SentencePiece final : public Tokenizer {
     return ids;
   }
 
-  std::string decode(const std::vector<std::int32_t>& ids) const override {
+  [[nodiscard]] std::string decode(const std::vector<std::int32_t>& ids) const override {
     std::string text;
     std::vector<int> run;
     const auto flush = [&] {
@@ -141,8 +141,8 @@ class SentencePiece final : public Tokenizer {
     return text;
   }
 
-  int vocab_size() const override { return vocab_size_; }
-  std::optional<std::int32_t> bos() const override { return bos_; }
+  [[nodiscard]] int vocab_size() const override { return vocab_size_; }
+  [[nodiscard]] std::optional<std::int32_t> bos() const override { return bos_; }
 
  private:
   [[nodiscard]] bool takes_prefix(std::string_view stretch, bool first) const {

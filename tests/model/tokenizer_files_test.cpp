@@ -49,7 +49,7 @@ std::string with_split(const std::string& pattern, const std::string& behavior =
 }
 
 void expect_refused(const std::string& name, const std::string& bytes, const std::string& part) {
-  const TempFolder folder;
+  TempFolder folder;
   folder.write(name, bytes);
   expect_throw<DataError>([&] { (void)load_tokenizer(folder.path()); },
                           (folder.path() / name).string() + ": " + part);
@@ -60,7 +60,7 @@ void expect_json_refused(const std::function<void(json&)>& change, const std::st
 }
 
 TEST(TokenizerFiles, MustBeThere) {
-  const TempFolder folder;
+  TempFolder folder;
   expect_throw<DataError>(
       [&] { (void)load_tokenizer(folder.path()); },
       folder.path().string() + ": neither tokenizer.json nor tokenizer.model is there");
@@ -81,14 +81,14 @@ TEST(TokenizerFiles, JsonMustBeJsonAndByteLevelBpe) {
 }
 
 TEST(TokenizerFiles, SentencepieceIsReadBesideAnotherKindOfJson) {
-  const TempFolder folder;
+  TempFolder folder;
   folder.write("tokenizer.json", R"({"model": {"type": "BPE"}})");
   folder.write("tokenizer.model", sentencepiece_model());
   EXPECT_EQ(load_tokenizer(folder.path())->vocab_size(), 4096);
 }
 
 TEST(TokenizerFiles, ByteLevelBpeIsReadBesideSentencepiece) {
-  const TempFolder folder;
+  TempFolder folder;
   folder.write("tokenizer.json", llama3().dump());
   folder.write("tokenizer.model", "unread");
   EXPECT_EQ(load_tokenizer(folder.path())->vocab_size(), 1005);
@@ -120,6 +120,21 @@ TEST(TokenizerFiles, VocabAndMergesMustBeComplete) {
   expect_json_refused(with_merge("a"), "model: merges: number 2 is not a pair of tokens");
   expect_json_refused(with_merge("a b c"), "model: merges: number 2 is not a pair of tokens");
   expect_json_refused(with_merge({"a", 1}), "model: merges: number 2 is not a pair of tokens");
+}
+
+// " the" is one token of the vocab; without merges only its four bytes lead there.
+TEST(TokenizerFiles, IgnoreMergesTakesWholeWordsOfTheVocabFirst) {
+  TempFolder folder;
+  json file = llama3();
+  file["model"]["merges"] = json::array();
+  folder.write("tokenizer.json", file.dump());
+  const json& vocab = file["model"]["vocab"];
+  EXPECT_EQ(load_tokenizer(folder.path())->encode(" the"),
+            (std::vector<std::int32_t>{vocab["\xC4\xA0the"].get<std::int32_t>()}));
+  file["model"]["ignore_merges"] = false;
+  folder.write("tokenizer.json", file.dump());
+  EXPECT_EQ(load_tokenizer(folder.path())->encode(" the"),
+            (std::vector<std::int32_t>{vocab["\xC4\xA0"], vocab["t"], vocab["h"], vocab["e"]}));
 }
 
 TEST(TokenizerFiles, OptionsOfTheModelAreRefusedByName) {
@@ -224,7 +239,7 @@ TEST(TokenizerFiles, SentencepieceModelsMustBeWhole) {
 }
 
 TEST(TokenizerFiles, ConfigChoosesTheBosOfSentencepiece) {
-  const TempFolder folder;
+  TempFolder folder;
   folder.write("tokenizer.model", sentencepiece_model());
   EXPECT_EQ(load_tokenizer(folder.path())->bos(), 1);
   folder.write("tokenizer_config.json", R"({"add_bos_token": false})");
@@ -240,7 +255,7 @@ TEST(TokenizerFiles, ConfigChoosesTheBosOfSentencepiece) {
 }
 
 TEST(TokenizerFiles, ConfigAndAddedTokensFileAddTokens) {
-  const TempFolder folder;
+  TempFolder folder;
   folder.write("tokenizer.model", sentencepiece_model());
   folder.write("added_tokens.json", R"({"<pad>": 4096})");
   folder.write("tokenizer_config.json",
@@ -264,7 +279,7 @@ TEST(TokenizerFiles, ConfigAndAddedTokensFileAddTokens) {
 }
 
 TEST(TokenizerFiles, WhatIsNoTextOrNoTokenIsRefused) {
-  const TempFolder folder;
+  TempFolder folder;
   folder.write("tokenizer.json", llama3().dump());
   const auto bpe = load_tokenizer(folder.path());
   const auto pieces = load_tokenizer(find_asset("model/checkpoints/tiny-llama"));
@@ -281,7 +296,7 @@ TEST(TokenizerFiles, WhatIsNoTextOrNoTokenIsRefused) {
 
 // There are more than 2^40 ways to cut 60 letters into ones and twos.
 TEST(TokenizerFiles, APatternThatNeverEndsIsStopped) {
-  const TempFolder folder;
+  TempFolder folder;
   folder.write("tokenizer.json", with_split("(?:(?:a|aa)+)+[bc]"));
   const auto tokenizer = load_tokenizer(folder.path());
   expect_throw<DataError>([&] { (void)tokenizer->encode(std::string(60, 'a')); },

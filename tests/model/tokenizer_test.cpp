@@ -40,7 +40,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& name) {
   if (base == name) {
     return load_tokenizer(folder);
   }
-  const TempFolder changed;
+  TempFolder changed;
   if (shipped.empty()) {
     json file = read_json(folder / "tokenizer.json");
     file.update(goldens()["tokenizers"][name]["patch"]);
@@ -66,7 +66,8 @@ std::vector<std::string> names_with(const std::string& part) {
 std::string comma_list(const std::vector<std::int32_t>& ids) {
   std::string text;
   for (const std::int32_t id : ids) {
-    text += (text.empty() ? "" : ",") + std::to_string(id);
+    text += text.empty() ? "" : ",";
+    text += std::to_string(id);
   }
   return text;
 }

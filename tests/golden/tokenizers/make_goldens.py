@@ -185,6 +185,7 @@ def variants(base):
         "split_contiguous": [split(r"[\s,]", "contiguous"), byte_level()],
         "split_invert": [split(r"\p{L}+", "removed", invert=True), byte_level()],
         "split_empty_matches": [split(r"x*"), byte_level()],
+        "split_space_removed": [split(r"\s", "removed"), byte_level()],
         "split_not_space": [split(r"[\S]+|\S\s+"), byte_level()],
         "cased_words": [split(CASED), byte_level()],
         "three_splits": [split(r"\p{N}{1,3}"), split(r"[\p{P}\p{S}]?\p{L}+|\p{Z}+"), byte_level()],
