@@ -14,21 +14,21 @@ namespace kvg::harness {
 /// given stays empty, so that a value without meaning for the protocol can be refused.
 struct Experiment {
   std::string model = "tiny-llama";
-  std::vector<std::string> datasets;  ///< shipped names or files; empty: the default text
+  std::vector<std::string> datasets{};  ///< shipped names or files; empty: the default text
   std::vector<std::string> policies = {
       "baseline", "streaming_256", "streaming_512", "streaming_1024"};
   std::string protocol = "stream";
-  std::optional<std::int32_t> max_tokens;   ///< of a sample, the BOS included
-  std::optional<std::int32_t> num_samples;  ///< of each text
-  std::optional<std::int32_t> prefill;      ///< split: tokens of the prompt; empty: half a sample
-  std::optional<std::int32_t> prompt_len;   ///< speed: tokens of a prompt
-  std::optional<std::int32_t> gen_len;  ///< speed: tokens generated, the prompt's first included
-  std::optional<std::int32_t> batch;    ///< speed: rows
-  std::optional<std::int32_t> repetitions;  ///< speed: timed runs
-  std::optional<std::int32_t> warmup;       ///< untimed steps before the first sample of a row
-  std::optional<std::int32_t> threads;      ///< of the cpu; empty: all
-  std::optional<std::size_t> memory_limit;  ///< bytes the device's pool may hold
-  std::uint64_t seed = 0;                   ///< of random ids and synthetic weights
+  std::optional<std::int32_t> max_tokens{};   ///< of a sample, the BOS included
+  std::optional<std::int32_t> num_samples{};  ///< of each text
+  std::optional<std::int32_t> prefill{};      ///< split: tokens of the prompt; empty: half a sample
+  std::optional<std::int32_t> prompt_len{};   ///< speed: tokens of a prompt
+  std::optional<std::int32_t> gen_len{};  ///< speed: tokens generated, the prompt's first included
+  std::optional<std::int32_t> batch{};    ///< speed: rows
+  std::optional<std::int32_t> repetitions{};  ///< speed: timed runs
+  std::optional<std::int32_t> warmup{};       ///< untimed steps before the first sample of a row
+  std::optional<std::int32_t> threads{};      ///< of the cpu; empty: all
+  std::optional<std::size_t> memory_limit{};  ///< bytes the device's pool may hold
+  std::uint64_t seed = 0;                     ///< of random ids and synthetic weights
   std::string device = "auto";
   std::string dtype = "auto";
 };

@@ -56,7 +56,7 @@ Rewrite rewrite_file(const fs::path& file) {
     return [file](std::string_view document) { write(file, document); };
   }
   // A link keeps pointing where it points; the file behind it is what changes.
-  const fs::path target = fs::weakly_canonical(file);
+  const fs::path target = fs::weakly_canonical(fs::absolute(file));
   fs::path temporary = target;
   temporary += ".tmp" + std::to_string(getpid());
   if (access(target.parent_path().c_str(), W_OK) != 0) {

@@ -16,11 +16,11 @@ namespace kvg::harness {
 
 /// What is fed to a model: the stretches of one text, or random ids.
 struct Workload {
-  std::string dataset;  ///< shipped name, path, or "random"
-  std::string sha256;   ///< of the text's file; empty for random ids
-  bool scored = true;   ///< false: random ids, whose likelihoods mean nothing
-  std::vector<std::vector<std::int32_t>> samples;  ///< token ids; speed: [batch, prompt_len]
-  std::int32_t repeats = 1;                        ///< times that every sample is run
+  std::string dataset{};  ///< shipped name, path, or "random"
+  std::string sha256{};   ///< of the text's file; empty for random ids
+  bool scored = true;     ///< false: random ids, whose likelihoods mean nothing
+  std::vector<std::vector<std::int32_t>> samples{};  ///< token ids; speed: [batch, prompt_len]
+  std::int32_t repeats = 1;                          ///< times that every sample is run
 };
 
 /// One sample as it went by.

@@ -1,0 +1,150 @@
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "harness/cli/cli.h"
+#include "harness/columns.h"
+#include "kernels/core/error.h"
+
+namespace kvg::harness::cli {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* kSchema = "kvgauge.run/1";
+
+Json read_run(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) {
+    throw DataError("run file " + file + " cannot be read");
+  }
+  Json run = Json::parse(in, nullptr, false);
+  if (!run.is_object() || run.value("schema", Json()) != kSchema ||
+      !run.value("environment", Json()).is_object() || !run.value("records", Json()).is_array()) {
+    throw DataError("run file " + file + " is no run that `kvgauge run --json` wrote (schema " +
+                    kSchema + ")");
+  }
+  return run;
+}
+
+std::string text_of(const Json& object, const char* key) {
+  const auto it = object.find(key);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : "-";
+}
+
+// What a table stands for: records that differ in the policy alone.
+std::string table_name(const Json& record) {
+  return text_of(record, "model") + ", " + text_of(record, "dataset") + ", " +
+         text_of(record, "protocol") + ", " + text_of(record, "device") + ", " +
+         text_of(record, "dtype");
+}
+
+Value value_of(const Json& record, const Column& column) {
+  const auto it = record.find(std::string(column.key));
+  if (it == record.end()) {
+    return {};
+  }
+  if (it->is_string()) {
+    return it->get<std::string>();
+  }
+  return it->is_number() ? Value(it->get<double>()) : Value();
+}
+
+bool shows(const Column& column, bool on_cuda) {
+  return column.shown == Shown::kAlways ||
+         column.shown == (on_cuda ? Shown::kOnCuda : Shown::kOnCpu);
+}
+
+// A cell of a Markdown table: what would end it is written as an entity.
+std::string cell(const std::string& text) {
+  std::string out;
+  for (const char letter : text) {
+    if (letter == '|') {
+      out += "&#124;";
+    } else {
+      out += letter == '\n' ? ' ' : letter;
+    }
+  }
+  return out;
+}
+
+void print_header(bool on_cuda, std::ostream& out) {
+  std::string names = "|";
+  std::string rule = "|";
+  for (const Column& column : columns()) {
+    if (shows(column, on_cuda)) {
+      names += " " + std::string(column.heading) + " |";
+      rule += column.type == ColumnType::kText ? " --- |" : " ---: |";
+    }
+  }
+  out << names << '\n' << rule << '\n';
+}
+
+void print_row(const Json& record, bool on_cuda, std::ostream& out) {
+  if (text_of(record, "status") != "ok") {
+    out << "| " << cell(text_of(record, "method"))
+        << " | failed: " << cell(text_of(record, "error")) << " |\n";
+    return;
+  }
+  out << '|';
+  for (const Column& column : columns()) {
+    if (shows(column, on_cuda)) {
+      out << ' ' << cell(shown_value(column, value_of(record, column))) << " |";
+    }
+  }
+  out << '\n';
+}
+
+void print_provenance(const Json& environment, std::ostream& out) {
+  const std::string gpu = text_of(environment, "gpu");
+  out << "\nMeasured " << text_of(environment, "time_utc") << " at commit "
+      << text_of(environment, "commit").substr(0, 12) << " on ";
+  if (gpu == "-") {
+    out << text_of(environment, "cpu");
+  } else {
+    out << gpu << ", driver " << text_of(environment, "driver");
+  }
+  out << ": `" << text_of(environment, "command") << "`\n";
+}
+
+void print_markdown(const Json& run, std::ostream& out) {
+  std::string table;
+  for (const Json& record : run.at("records")) {
+    const bool on_cuda = text_of(record, "device").starts_with("cuda");
+    if (const std::string name = table_name(record); name != table) {
+      out << (table.empty() ? "" : "\n") << "**" << cell(name) << "**\n\n";
+      print_header(on_cuda, out);
+      table = name;
+    }
+    print_row(record, on_cuda, out);
+  }
+  print_provenance(run.at("environment"), out);
+}
+
+}  // namespace
+
+void add_report(CLI::App& app, Action& action) {
+  auto files = std::make_shared<std::vector<std::string>>();
+  CLI::App* const report =
+      app.add_subcommand("report", "Render the tables of recorded runs as Markdown.");
+  report->add_option("run", *files, "files that `kvgauge run --json` wrote")
+      ->required()
+      ->type_name("FILE...");
+  report->footer("Examples:\n  kvgauge run --json run.json && kvgauge report run.json");
+  report->callback([files, &action] {
+    action = [files] {
+      std::vector<Json> runs;
+      for (const std::string& file : *files) {
+        runs.push_back(read_run(file));
+      }
+      for (std::size_t i = 0; i < runs.size(); ++i) {
+        std::cout << (i == 0 ? "" : "\n");
+        print_markdown(runs[i], std::cout);
+      }
+      return kAllMeasured;
+    };
+  });
+}
+
+}  // namespace kvg::harness::cli

@@ -1,0 +1,103 @@
+#pragma once
+
+#include "harness/environment.h"
+#include "harness/record.h"
+#include "harness/reporter.h"
+
+namespace kvg::harness {
+
+/// A measured row whose every figure differs, so that none can be taken for another.
+inline Record measured_record() {
+  Record record;
+  record.method = "streaming_256";
+  record.policy = "streaming:budget=256,sinks=4,positions=cache";
+  record.model = "tiny-llama";
+  record.dataset = "persuasion";
+  record.protocol = "stream";
+  record.device = "cpu";
+  record.dtype = "f32";
+  record.seed = 7;
+  record.ttft = 0.0012345678;
+  record.tpot = 0.00123;
+  record.throughput = 812.34567;
+  record.itl_p50 = 0.0011;
+  record.itl_p90 = 0.0012;
+  record.itl_p99 = 0.0013;
+  record.total_time = 7.375;
+  record.perplexity = 29.125;
+  record.perplexity_stderr = 0.5;
+  record.accuracy = 0.34375;
+  record.eval_tokens = 5997;
+  record.final_cache_size = 256.0;
+  record.memory = MemoryFigures{.weights_bytes = 1,
+                                .kv_bytes = 2,
+                                .activations_bytes = 3,
+                                .workspace_bytes = 4,
+                                .observations_bytes = 5,
+                                .pool_used_peak_bytes = 1610612736,
+                                .pool_reserved_peak_bytes = 1610612737,
+                                .process_bytes = 1610612730,
+                                .unaccounted_bytes = -7};
+  record.predicted_peak_bytes = 1610612735;
+  record.samples = {Sample{.tokens = 2000,
+                           .eval_tokens = 1999,
+                           .nll_sum = 6800.5,
+                           .correct = 700,
+                           .ttft = 0.001,
+                           .tpot = 0.002,
+                           .total_time = 2.5,
+                           .final_cache_size = 256.0,
+                           .peak_bytes = 99}};
+  return record;
+}
+
+/// A row of random ids: nothing is scored, one step alone.
+inline Record unscored_record() {
+  Record record = measured_record();
+  record.method = "baseline";
+  record.policy = "baseline";
+  record.tpot = {};
+  record.throughput = 12345.6;
+  record.perplexity = {};
+  record.perplexity_stderr = {};
+  record.accuracy = {};
+  record.final_cache_size = 12.5;
+  record.memory->process_bytes = {};
+  record.memory->unaccounted_bytes = {};
+  return record;
+}
+
+inline Record failed_record() {
+  Record record;
+  record.method = "window:budget=8";
+  record.policy = "window:budget=8,positions=cache";
+  record.model = "tiny-llama";
+  record.status = Status::kFailed;
+  record.error = "it said \"no\", twice";
+  return record;
+}
+
+inline TableInfo fixed_table(bool on_cuda) {
+  return {.model = "tiny-llama",
+          .dataset = "persuasion",
+          .protocol = "stream",
+          .device = on_cuda ? "cuda:0" : "cpu",
+          .on_cuda = on_cuda,
+          .methods = {"streaming_256", "baseline", "window:budget=8"}};
+}
+
+inline Environment fixed_environment() {
+  Environment environment;
+  environment.build = build_info();
+  environment.cpu.id = "cpu";
+  environment.cpu.name = "A processor";
+  environment.device = environment.cpu;
+  environment.cpu_threads = 2;
+  environment.time_utc = "2026-11-21T09:30:00Z";
+  environment.command = {"kvgauge", "run"};
+  environment.weights = {.name = "tiny-llama", .sha256 = "00ff"};
+  environment.texts = {{.name = "persuasion", .sha256 = "ff00"}};
+  return environment;
+}
+
+}  // namespace kvg::harness

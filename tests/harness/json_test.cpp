@@ -1,0 +1,122 @@
+#include <gtest/gtest.h>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+
+#include "harness/json_document.h"
+#include "harness/reporters/reporters.h"
+#include "tests/harness/fixed_records.h"
+
+namespace kvg::harness {
+namespace {
+
+using nlohmann::json;
+
+json run_document() {
+  std::string last;
+  const auto reporter = make_json_reporter([&last](std::string_view text) { last = text; });
+  reporter->begin_run(fixed_environment());
+  reporter->add(measured_record());
+  reporter->add(failed_record());
+  return json::parse(last);
+}
+
+TEST(JsonReporter, WritesEveryFieldOfTheContract) {
+  const json document = run_document();
+  EXPECT_EQ(document.at("schema"), "kvgauge.run/1");
+  ASSERT_EQ(document.at("records").size(), 2U);
+  for (const json& record : document.at("records")) {
+    for (const char* key : {"method",       "policy",         "model",
+                            "dataset",      "protocol",       "device",
+                            "ttft",         "tpot",           "throughput",
+                            "total_time",   "perplexity",     "perplexity_stderr",
+                            "accuracy",     "eval_tokens",    "final_cache_size",
+                            "peak_vram_gb", "peak_memory_gb", "memory",
+                            "samples",      "status",         "error",
+                            "seed"}) {
+      EXPECT_TRUE(record.contains(key)) << key;
+    }
+    for (const char* key : {"weights_bytes",
+                            "kv_bytes",
+                            "activations_bytes",
+                            "workspace_bytes",
+                            "pool_used_peak_bytes",
+                            "pool_reserved_peak_bytes",
+                            "process_bytes",
+                            "unaccounted_bytes",
+                            "predicted_peak_bytes"}) {
+      EXPECT_TRUE(record.at("memory").contains(key)) << key;
+    }
+  }
+}
+
+TEST(JsonReporter, WritesFiguresThatReadBack) {
+  const json record = run_document().at("records").at(0);
+  const Record expected = measured_record();
+  EXPECT_EQ(record.at("ttft").get<double>(), *expected.ttft);
+  EXPECT_EQ(record.at("perplexity").get<double>(), *expected.perplexity);
+  EXPECT_EQ(record.at("eval_tokens"), expected.eval_tokens);
+  EXPECT_EQ(record.at("seed"), 7);
+  EXPECT_EQ(record.at("peak_memory_gb"), 1.5);
+  EXPECT_TRUE(record.at("peak_vram_gb").is_null());
+  EXPECT_EQ(record.at("memory").at("kv_bytes"), 2);
+  EXPECT_EQ(record.at("memory").at("unaccounted_bytes"), -7);
+  EXPECT_EQ(record.at("memory").at("predicted_peak_bytes"), 1610612735);
+  EXPECT_EQ(record.at("samples").at(0).at("nll_sum"), 6800.5);
+  EXPECT_EQ(record.at("samples").at(0).at("peak_bytes"), 99);
+  EXPECT_EQ(record.at("status"), "ok");
+  EXPECT_TRUE(record.at("error").is_null());
+}
+
+TEST(JsonReporter, GivesAFailedRowItsErrorAndNoFigures) {
+  const json record = run_document().at("records").at(1);
+  EXPECT_EQ(record.at("status"), "failed");
+  EXPECT_EQ(record.at("error"), "it said \"no\", twice");
+  EXPECT_TRUE(record.at("ttft").is_null());
+  EXPECT_TRUE(record.at("memory").at("kv_bytes").is_null());
+  EXPECT_TRUE(record.at("samples").empty());
+}
+
+TEST(JsonRecord, GivesVramOnCudaAlone) {
+  Record record = measured_record();
+  record.on_cuda = true;
+  EXPECT_EQ(to_json(record).at("peak_vram_gb"), 1.5);
+}
+
+TEST(JsonRecord, NeverHoldsWhatIsNoNumber) {
+  Record record = measured_record();
+  record.ttft = std::numeric_limits<double>::quiet_NaN();
+  record.tpot = std::numeric_limits<double>::infinity();
+  EXPECT_TRUE(to_json(record).at("ttft").is_null());
+  EXPECT_TRUE(to_json(record).at("tpot").is_null());
+}
+
+TEST(JsonEnvironment, HoldsWhereTheRecordsComeFrom) {
+  const auto environment = run_document().at("environment");
+  EXPECT_EQ(environment.at("command"), "kvgauge run");
+  EXPECT_EQ(environment.at("weights").at("sha256"), "00ff");
+  EXPECT_EQ(environment.at("texts").at(0).at("name"), "persuasion");
+  EXPECT_TRUE(environment.at("gpu").is_null());
+  EXPECT_TRUE(environment.at("clocks").is_null());
+  EXPECT_FALSE(environment.at("commit").get<std::string>().empty());
+  EXPECT_FALSE(environment.at("compiler").get<std::string>().empty());
+}
+
+TEST(JsonlReporter, AppendsALineARecordTheMomentItComes) {
+  std::ostringstream out;
+  const auto reporter = make_jsonl_reporter(out);
+  reporter->begin_run(fixed_environment());
+  EXPECT_EQ(out.str(), "");
+  reporter->add(measured_record());
+  const std::string first = out.str();
+  EXPECT_EQ(first.find('\n'), first.size() - 1);
+  EXPECT_EQ(json::parse(first).at("schema"), "kvgauge.record/1");
+  EXPECT_EQ(json::parse(first).at("method"), "streaming_256");
+  EXPECT_EQ(json::parse(first).at("environment").at("time_utc"), "2026-11-21T09:30:00Z");
+  reporter->add(failed_record());
+  EXPECT_EQ(json::parse(out.str().substr(first.size())).at("status"), "failed");
+}
+
+}  // namespace
+}  // namespace kvg::harness

@@ -1,0 +1,191 @@
+// The program as a user meets it: exit codes, what it says, what it writes.
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <sys/wait.h>
+#include <vector>
+
+namespace kvg::harness {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+class Program : public testing::Test {
+ protected:
+  Program()
+      : folder_(fs::path(testing::TempDir()) /
+                ("kvg_program_" +
+                 std::string(testing::UnitTest::GetInstance()->current_test_info()->name()))) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~Program() override { fs::remove_all(folder_); }
+
+  /// Runs `kvgauge ARGUMENTS` inside the test's folder and yields its exit code.
+  int run(const std::string& arguments) {
+    const std::string command = "cd '" + folder_.string() + "' && '" KVG_PROGRAM "' " + arguments +
+                                " >stdout.txt 2>stderr.txt </dev/null";
+    const int status = std::system(command.c_str());
+    out_ = read("stdout.txt");
+    err_ = read("stderr.txt");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  void expect_refused(const std::string& arguments, const std::string& part) {
+    EXPECT_EQ(run(arguments), 1) << arguments;
+    EXPECT_NE(err_.find(part), std::string::npos) << arguments << "\n" << err_;
+    EXPECT_LE(std::ranges::count(err_, '\n'), 6) << err_;
+    EXPECT_EQ(out_, "") << arguments;
+  }
+
+  [[nodiscard]] std::string read(const std::string& name) const {
+    std::ifstream file(folder_ / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  void write(const std::string& name, const std::string& content) const {
+    std::ofstream(folder_ / name, std::ios::binary) << content;
+  }
+
+  fs::path folder_;
+  std::string out_;
+  std::string err_;
+};
+
+constexpr const char* kSmall = "run --device cpu --max-tokens 24 --num-samples 1 --warmup 1 ";
+
+TEST_F(Program, PrintsTheTableAndWritesEveryFile) {
+  ASSERT_EQ(run(std::string(kSmall) + "--policy baseline,streaming_16 --csv a.csv --json a.json "
+                                      "--jsonl a.jsonl"),
+            0)
+      << err_;
+  EXPECT_EQ(err_, "");
+  EXPECT_TRUE(out_.starts_with("tiny-llama | persuasion | stream | cpu\nMethod ")) << out_;
+  EXPECT_EQ(std::ranges::count(out_, '\n'), 4) << out_;
+  const json document = json::parse(read("a.json"));
+  ASSERT_EQ(document.at("records").size(), 2U);
+  EXPECT_EQ(document.at("records").at(1).at("eval_tokens"), 23);
+  EXPECT_EQ(document.at("environment").at("weights").at("name"), "tiny-llama");
+  const std::string lines = read("a.jsonl");
+  EXPECT_EQ(std::ranges::count(lines, '\n'), 2);
+  const std::string csv = read("a.csv");
+  EXPECT_EQ(std::ranges::count(csv, '\n'), 3);
+}
+
+TEST_F(Program, AppendsToJsonl) {
+  write("a.jsonl", "{}\n");
+  ASSERT_EQ(run(std::string(kSmall) + "--policy baseline --jsonl a.jsonl"), 0) << err_;
+  const std::string lines = read("a.jsonl");
+  EXPECT_TRUE(lines.starts_with("{}\n{\"schema\""));
+  EXPECT_EQ(std::ranges::count(lines, '\n'), 2);
+}
+
+TEST_F(Program, EndsWithThreeWhenSomeRowsFail) {
+  EXPECT_EQ(run("run --device cpu --max-tokens 600 --num-samples 1 --warmup 0 "
+                "--policy baseline,streaming_16 --memory-limit 16MB --json a.json"),
+            3)
+      << err_;
+  EXPECT_NE(out_.find("failed: policy baseline needs "), std::string::npos) << out_;
+  const json records = json::parse(read("a.json")).at("records");
+  EXPECT_EQ(records.at(0).at("status"), "failed");
+  EXPECT_EQ(records.at(1).at("status"), "ok");
+}
+
+TEST_F(Program, RefusesBadFlags) {
+  expect_refused("run --max-tokens 0", "--max-tokens 0 is out of range; allowed: 2 to 4194304");
+  expect_refused("run --num-samples -3", "--num-samples -3 is out of range; allowed: 1 to");
+  expect_refused("run --batch 2", "--batch means nothing to protocol stream");
+  expect_refused("run --threads two", "--threads two is no whole number");
+  expect_refused("run --seed -1", "--seed -1 is out of range");
+  expect_refused("run --policy nosuch", "no policy named \"nosuch\"; known: baseline, window");
+  expect_refused("run --policy streaming:budget=0", "budget=0 is not allowed");
+  expect_refused("run --protocol swim", "known: stream, split, speed");
+  expect_refused("run --progress maybe", "allowed: auto, on, off");
+  expect_refused("run --dtype f8", "known: auto, f32, f16, bf16");
+  expect_refused("run --device cpu --dtype bf16", "not supported on the cpu");
+  expect_refused("run --device tpu", "tpu");
+  expect_refused("run --memory-limit lots", "such as 8GiB");
+  expect_refused("run --nosuch", "--nosuch");
+  expect_refused("run --dry-run --csv a.csv", "--dry-run measures nothing");
+  expect_refused("run --csv a --json a", "two outputs cannot share the file a");
+  expect_refused("list nosuch", "known: policies, models, datasets, devices");
+  expect_refused("", "subcommand is required");
+}
+
+TEST_F(Program, RefusesCudaWhereThereIsNone) {
+  if (run("list devices") == 0 && out_.find("cuda:") != std::string::npos) {
+    GTEST_SKIP() << "this machine has a CUDA device";
+  }
+  expect_refused("run --device cuda", "available: cpu");
+}
+
+TEST_F(Program, RefusesBadModelsAndTexts) {
+  write("latin1.txt", "caf\xe9 au lait");
+  write("empty.txt", "");
+  expect_refused("run --model nosuch", "tiny-llama");
+  expect_refused("run --model synthetic:nosuch", "pythia-2.8b");
+  expect_refused("run --dataset nosuch", "persuasion");
+  expect_refused("run --dataset latin1.txt", "UTF-8");
+  expect_refused("run --dataset empty.txt", "empty");
+  expect_refused("run --model synthetic:pythia-2.8b --dataset persuasion", "no tokenizer");
+}
+
+TEST_F(Program, FindsAnUnwritablePathBeforeTheRun) {
+  expect_refused("run --json nosuch/a.json", "cannot write nosuch/a.json: there is no folder");
+  expect_refused("run --csv .", "cannot write .: it is a folder");
+  expect_refused("run --jsonl nosuch/a", "cannot write nosuch/a");
+}
+
+TEST_F(Program, RefusesWhatNoPolicyFits) {
+  expect_refused(std::string(kSmall) + "--memory-limit 1MiB", "of --memory-limit");
+}
+
+TEST_F(Program, PredictsWithoutRunning) {
+  ASSERT_EQ(run("run --device cpu --dry-run --model synthetic:llama-3.1-8b"), 0) << err_;
+  EXPECT_TRUE(out_.starts_with("synthetic:llama-3.1-8b | random | stream | cpu | predicted peak"))
+      << out_;
+  EXPECT_NE(out_.find("streaming_1024"), std::string::npos);
+  EXPECT_EQ(std::ranges::count(out_, '\n'), 6) << out_;
+}
+
+TEST_F(Program, TellsOfItself) {
+  EXPECT_EQ(run("--version"), 0);
+  EXPECT_TRUE(out_.starts_with("kvgauge 0.")) << out_;
+  for (const char* help : {"--help", "run --help", "info --help", "list --help"}) {
+    EXPECT_EQ(run(help), 0) << help;
+    EXPECT_NE(out_.find("Examples:"), std::string::npos) << help;
+  }
+  EXPECT_EQ(run("info --json"), 0);
+  EXPECT_EQ(json::parse(out_).at("devices").at(0).at("id"), "cpu");
+  EXPECT_EQ(run("info"), 0);
+  EXPECT_NE(out_.find("cpu\n"), std::string::npos);
+}
+
+TEST_F(Program, ListsWhatARunCanBeGiven) {
+  const std::vector<std::pair<std::string, std::string>> expected{
+      {"policies", "streaming"},
+      {"models", "synthetic:pythia-2.8b"},
+      {"datasets", "persuasion"},
+      {"devices", "cpu: "}};
+  for (const auto& [what, part] : expected) {
+    EXPECT_EQ(run("list " + what), 0) << what;
+    EXPECT_NE(out_.find(part), std::string::npos) << out_;
+  }
+}
+
+TEST_F(Program, ShowsProgressOnlyWhenAsked) {
+  ASSERT_EQ(run(std::string(kSmall) + "--policy baseline --progress on"), 0);
+  EXPECT_NE(err_.find(" %\n"), std::string::npos) << err_;
+  ASSERT_EQ(run(std::string(kSmall) + "--policy baseline --progress off"), 0);
+  EXPECT_EQ(err_, "");
+}
+
+}  // namespace
+}  // namespace kvg::harness

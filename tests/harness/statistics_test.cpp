@@ -1,0 +1,65 @@
+#include "harness/statistics.h"
+
+#include <array>
+#include <cmath>
+#include <gtest/gtest.h>
+
+#include "tests/support/expect_throw.h"
+
+namespace kvg::harness {
+namespace {
+
+using testing_support::expect_invalid;
+
+TEST(Mean, OfValues) {
+  EXPECT_DOUBLE_EQ(mean(std::array{1.0, 2.0, 6.0}), 3.0);
+}
+
+TEST(Mean, RefusesNothing) {
+  expect_invalid([] { return mean({}); }, "at least one value");
+}
+
+TEST(SampleDeviation, DividesByOneLess) {
+  // Squares 4, 1, 9 around 3: sqrt(14 / 2).
+  EXPECT_DOUBLE_EQ(sample_deviation(std::array{1.0, 2.0, 6.0}), std::sqrt(7.0));
+}
+
+TEST(SampleDeviation, OfOneValueIsZero) {
+  EXPECT_EQ(sample_deviation(std::array{5.0}), 0.0);
+}
+
+TEST(SampleDeviation, KeepsDigitsBesideALargeMean) {
+  EXPECT_NEAR(sample_deviation(std::array{1e9, 1e9 + 1.0, 1e9 + 2.0}), 1.0, 1e-6);
+}
+
+TEST(Median, OfOddAndEvenCounts) {
+  EXPECT_DOUBLE_EQ(median(std::array{9.0, 1.0, 5.0}), 5.0);
+  EXPECT_DOUBLE_EQ(median(std::array{9.0, 1.0, 5.0, 6.0}), 5.5);
+}
+
+TEST(Quantile, LiesBetweenNeighbours) {
+  const std::array values{10.0, 0.0, 20.0, 30.0, 40.0};
+  EXPECT_DOUBLE_EQ(quantile(values, 0.0), 0.0);
+  EXPECT_DOUBLE_EQ(quantile(values, 1.0), 40.0);
+  EXPECT_DOUBLE_EQ(quantile(values, 0.9), 36.0);
+}
+
+TEST(Quantile, RefusesMoreThanAll) {
+  expect_invalid([] { return quantile(std::array{1.0}, 1.5); }, "a quantile is a share");
+}
+
+TEST(Perplexity, OfEqualLikelihoodsIsTheirInverse) {
+  const Perplexity result = perplexity(std::array{std::log(8.0), std::log(8.0)});
+  EXPECT_DOUBLE_EQ(result.value, 8.0);
+  EXPECT_EQ(result.standard_error, 0.0);
+}
+
+TEST(Perplexity, HasItsStandardError) {
+  // Mean log 4, deviation log 2 x sqrt(2), over sqrt(2).
+  const Perplexity result = perplexity(std::array{std::log(2.0), std::log(8.0)});
+  EXPECT_DOUBLE_EQ(result.value, 4.0);
+  EXPECT_DOUBLE_EQ(result.standard_error, 4.0 * std::log(2.0));
+}
+
+}  // namespace
+}  // namespace kvg::harness

@@ -1,0 +1,116 @@
+#include "harness/summary.h"
+
+#include <cmath>
+#include <gtest/gtest.h>
+
+#include "harness/protocols/text.h"
+#include "tests/support/expect_throw.h"
+
+namespace kvg::harness {
+namespace {
+
+Trace trace(std::vector<double> steps, std::vector<double> nll, std::int64_t correct) {
+  Trace result;
+  result.tokens = static_cast<std::int32_t>(nll.size()) + 1;
+  result.eval_tokens = static_cast<std::int64_t>(nll.size());
+  result.steps = std::move(steps);
+  result.nll = std::move(nll);
+  result.correct = correct;
+  return result;
+}
+
+// Two samples: three scored tokens in 1 + 2 + 3 s, one in 5 s.
+std::vector<Trace> two_samples() {
+  std::vector<Trace> traces{
+      trace({1.0, 2.0, 3.0}, {std::log(2.0), std::log(2.0), std::log(2.0)}, 2),
+      trace({5.0}, {std::log(32.0)}, 0)};
+  traces[0].final_cache_size = 3.0;
+  traces[1].final_cache_size = 1.0;
+  return traces;
+}
+
+TEST(SummariseText, PoolsSamplesAsDefined) {
+  Record record;
+  summarise_text({.dataset = "text", .sha256 = "", .samples = {}}, two_samples(), record);
+  EXPECT_DOUBLE_EQ(*record.ttft, 3.0);
+  EXPECT_DOUBLE_EQ(*record.tpot, 2.5);
+  EXPECT_DOUBLE_EQ(*record.total_time, 11.0);
+  EXPECT_EQ(record.eval_tokens, 4);
+  EXPECT_DOUBLE_EQ(*record.throughput, 4.0 / 11.0);
+  EXPECT_DOUBLE_EQ(*record.perplexity, 4.0);
+  // Around log 4: -1, -1, -1 and 3 times log 2; deviation 2 log 2, over sqrt(4).
+  EXPECT_NEAR(*record.perplexity_stderr, 4.0 * std::log(2.0), 1e-12);
+  EXPECT_DOUBLE_EQ(*record.accuracy, 0.5);
+  EXPECT_DOUBLE_EQ(*record.final_cache_size, 2.0);
+  EXPECT_DOUBLE_EQ(*record.itl_p50, 2.5);
+}
+
+TEST(SummariseText, LeavesQualityOfRandomIdsOut) {
+  Record record;
+  summarise_text(
+      {.dataset = "random", .sha256 = "", .scored = false, .samples = {}}, two_samples(), record);
+  EXPECT_FALSE(record.perplexity);
+  EXPECT_FALSE(record.perplexity_stderr);
+  EXPECT_FALSE(record.accuracy);
+  EXPECT_EQ(record.eval_tokens, 4);
+}
+
+TEST(SummariseText, HasNoTpotWithoutALaterStep) {
+  Record record;
+  summarise_text(
+      {.dataset = "text", .sha256 = "", .samples = {}}, std::vector{two_samples()[1]}, record);
+  EXPECT_FALSE(record.tpot);
+  EXPECT_FALSE(record.itl_p50);
+  EXPECT_DOUBLE_EQ(*record.total_time, 5.0);
+}
+
+TEST(SummariseSpeed, TakesMediansOverRepetitions) {
+  // Prompts of 4 tokens for 2 rows, 3 tokens generated each.
+  const Workload workload{.dataset = "random",
+                          .sha256 = "",
+                          .scored = false,
+                          .samples = {std::vector<std::int32_t>(8)},
+                          .repeats = 3};
+  std::vector<Trace> traces;
+  for (const double unit : {1.0, 9.0, 2.0}) {
+    Trace repetition;
+    repetition.steps = {10.0 * unit, unit, 3.0 * unit};
+    repetition.eval_tokens = 6;
+    repetition.final_cache_size = 6.0;
+    traces.push_back(repetition);
+  }
+  Record record;
+  record.batch = 2;
+  find_protocol("speed").summarise(workload, traces, record);
+  EXPECT_DOUBLE_EQ(*record.ttft, 20.0);
+  EXPECT_DOUBLE_EQ(*record.tpot, 4.0);
+  EXPECT_DOUBLE_EQ(*record.total_time, 28.0);
+  EXPECT_EQ(record.eval_tokens, 6);
+  EXPECT_DOUBLE_EQ(*record.throughput, 6.0 / 28.0);
+  EXPECT_DOUBLE_EQ(*record.prefill_throughput, 8.0 / 20.0);
+  EXPECT_DOUBLE_EQ(*record.decode_throughput, 2.0 / 4.0);
+  EXPECT_DOUBLE_EQ(*record.final_cache_size, 6.0);
+  EXPECT_FALSE(record.perplexity);
+}
+
+TEST(ToSample, HoldsTheFiguresOfOneTrace) {
+  const Sample sample = to_sample(two_samples()[0], true);
+  EXPECT_EQ(sample.tokens, 4);
+  EXPECT_EQ(sample.eval_tokens, 3);
+  EXPECT_DOUBLE_EQ(*sample.nll_sum, 3.0 * std::log(2.0));
+  EXPECT_EQ(*sample.correct, 2);
+  EXPECT_DOUBLE_EQ(sample.ttft, 1.0);
+  EXPECT_DOUBLE_EQ(*sample.tpot, 2.5);
+  EXPECT_DOUBLE_EQ(sample.total_time, sample.ttft + 2.0 * *sample.tpot);
+  EXPECT_FALSE(to_sample(two_samples()[0], false).nll_sum);
+}
+
+TEST(KeepScore, RefusesALikelihoodThatIsNoNumber) {
+  Trace kept = two_samples()[0];
+  testing_support::expect_throw<Error>(
+      [&kept] { keep_score(kept, 1.0, {.nll = std::nanf(""), .best = 0}, 1); },
+      "the likelihood of scored token 4 is not a finite number");
+}
+
+}  // namespace
+}  // namespace kvg::harness

@@ -1,0 +1,64 @@
+#include <fstream>
+#include <gtest/gtest.h>
+#include <iterator>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "harness/columns.h"
+#include "harness/reporters/reporters.h"
+#include "tests/harness/fixed_records.h"
+
+namespace kvg::harness {
+namespace {
+
+std::string golden(const std::string& name) {
+  std::ifstream file(std::string(KVG_GOLDEN_DIR) + "/" + name, std::ios::binary);
+  EXPECT_TRUE(file.is_open()) << name;
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::string printed(bool on_cuda, bool colour) {
+  std::ostringstream out;
+  const auto reporter = make_table_reporter(out, colour);
+  for (const bool again : {false, true}) {
+    reporter->begin_table(fixed_table(on_cuda));
+    for (Record record : {measured_record(), unscored_record(), failed_record()}) {
+      record.on_cuda = on_cuda;
+      reporter->add(record);
+    }
+    if (!again && colour) {
+      break;
+    }
+  }
+  return out.str();
+}
+
+TEST(TableReporter, PrintsTheGoldenTables) {
+  EXPECT_EQ(printed(false, false), golden("table_cpu.txt"));
+  EXPECT_EQ(printed(true, false), golden("table_cuda.txt"));
+}
+
+TEST(TableReporter, ColoursOnlyWhenAsked) {
+  EXPECT_EQ(printed(false, false).find('\x1b'), std::string::npos);
+  EXPECT_NE(printed(false, true).find("\x1b[1mtiny-llama | persuasion"), std::string::npos);
+  EXPECT_NE(printed(false, true).find("\x1b[31m  failed"), std::string::npos);
+}
+
+TEST(Columns, HaveKeysOfTheirOwn) {
+  std::set<std::string_view> keys;
+  for (const Column& column : columns()) {
+    EXPECT_TRUE(keys.insert(column.key).second) << column.key;
+    EXPECT_NE(column.get, nullptr) << column.key;
+  }
+}
+
+TEST(FourDigits, KeepsFourSignificantDigits) {
+  EXPECT_EQ(four_digits(0.00123), "0.001230");
+  EXPECT_EQ(four_digits(12.3), "12.30");
+  EXPECT_EQ(four_digits(1234.0), "1234");
+  EXPECT_EQ(four_digits(0.99996), "1.000");
+}
+
+}  // namespace
+}  // namespace kvg::harness
