@@ -53,7 +53,7 @@ bool contains(const std::vector<std::string>& names, std::string_view name) {
 
 // The config file that the text behind "synthetic:" means.
 fs::path find_shape(std::string_view text, std::string_view name) {
-  const fs::path path(name);
+  fs::path path(name);
   std::error_code error;
   if (fs::is_regular_file(path, error)) {
     return path;

@@ -49,10 +49,10 @@ class SmallCheckpoint : public testing::Test {
     });
   }
 
-  void save() const { folder_.write("model.safetensors", safetensors_of(tensors_)); }
+  void save() { folder_.write("model.safetensors", safetensors_of(tensors_)); }
 
   // The first `count` tensors in one shard, the others in a second.
-  void save_shards(std::size_t count) const {
+  void save_shards(std::size_t count) {
     const auto middle = tensors_.begin() + static_cast<std::ptrdiff_t>(count);
     folder_.write("a.safetensors", safetensors_of({tensors_.begin(), middle}));
     folder_.write("b.safetensors", safetensors_of({middle, tensors_.end()}));
@@ -65,7 +65,7 @@ class SmallCheckpoint : public testing::Test {
 
   [[nodiscard]] ModelSource find() const { return find_model(folder_.path().string(), 0); }
 
-  void expect_refused(std::string_view message) const {
+  void expect_refused(std::string_view message) {
     expect_throw<DataError>([&] { (void)find(); }, message);
   }
 
@@ -176,7 +176,7 @@ TEST_F(SmallCheckpoint, RefusesShardsOutsideTheFolder) {
     folder_.write(kIndex, json{{"weight_map", {{"a", name}}}}.dump());
     expect_refused("shard " + json(name).dump() + " is not the plain name of a file");
   }
-  const TempFolder elsewhere;
+  TempFolder elsewhere;
   elsewhere.write("x.safetensors", safetensors_of(tensors_));
   std::filesystem::create_symlink(elsewhere.path() / "x.safetensors",
                                   folder_.path() / "link.safetensors");

@@ -29,7 +29,7 @@ json with(json object, const json& changes) {
 }
 
 Config load(const json& object) {
-  const TempFolder folder;
+  TempFolder folder;
   return load_config(folder.write("config.json", object.dump()));
 }
 
@@ -238,7 +238,7 @@ TEST(Config, RefusesHeadsThatDoNotDivide) {
 }
 
 TEST(Config, RefusesBrokenFiles) {
-  const TempFolder folder;
+  TempFolder folder;
   expect_throw<DataError>([&] { (void)load_config(folder.path() / "config.json"); },
                           "config.json: missing or not readable");
   const auto broken = folder.write("config.json", "{\"a\": ");

@@ -27,7 +27,7 @@ class TempFolder {
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
-  std::filesystem::path write(const std::string& name, const std::string& content) const {
+  std::filesystem::path write(const std::string& name, const std::string& content) {
     std::ofstream(path_ / name, std::ios::binary) << content;
     return path_ / name;
   }

@@ -15,7 +15,7 @@ using testing_support::TempFolder;
 
 class Safetensors : public testing::Test {
  protected:
-  void expect_refused(const std::string& bytes, std::string_view message) const {
+  void expect_refused(const std::string& bytes, std::string_view message) {
     const auto file = folder_.write("model.safetensors", bytes);
     const auto open = [&] { const SafetensorsFile opened(file); };
     expect_throw<DataError>(open, message);
@@ -23,7 +23,7 @@ class Safetensors : public testing::Test {
   }
 
   // One tensor "a" described by `entry`, over 16 bytes of data.
-  void expect_entry_refused(const std::string& entry, std::string_view message) const {
+  void expect_entry_refused(const std::string& entry, std::string_view message) {
     expect_refused(safetensors_bytes("{\"a\":" + entry + "}", 16), message);
   }
 
