@@ -22,16 +22,44 @@ void store(void* data, std::size_t index, T value) {
   std::memcpy(static_cast<std::byte*>(data) + index * sizeof(T), &value, sizeof(T));
 }
 
-float widen(const void* data, DType dtype, std::size_t index) {
-  switch (dtype) {
-    case DType::kF16:
-      return f16_to_f32(load<std::uint16_t>(data, index));
-    case DType::kBF16:
-      return bf16_to_f32(load<std::uint16_t>(data, index));
+template <DType kType>
+float widen(const void* data, std::size_t index) {
+  if constexpr (kType == DType::kF16) {
+    return f16_to_f32(load<std::uint16_t>(data, index));
+  } else if constexpr (kType == DType::kBF16) {
+    return bf16_to_f32(load<std::uint16_t>(data, index));
+  } else {
+    return load<float>(data, index);
+  }
+}
+
+template <DType kTo, DType kFrom>
+void convert_all(void* out, const void* in, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const float value = widen<kFrom>(in, i);
+    if constexpr (kTo == DType::kF16) {
+      store(out, i, f32_to_f16(value));
+    } else if constexpr (kTo == DType::kBF16) {
+      store(out, i, f32_to_bf16(value));
+    } else {
+      store(out, i, value);
+    }
+  }
+}
+
+template <DType kTo>
+void convert_to(void* out, const void* in, DType in_type, std::size_t count) {
+  switch (in_type) {
     case DType::kF32:
+      convert_all<kTo, DType::kF32>(out, in, count);
+      break;
+    case DType::kF16:
+      convert_all<kTo, DType::kF16>(out, in, count);
+      break;
+    case DType::kBF16:
+      convert_all<kTo, DType::kBF16>(out, in, count);
       break;
   }
-  return load<float>(data, index);
 }
 
 // Adds what rounds the lowest `drop` bits to nearest, ties to even, and drops them.
@@ -111,19 +139,16 @@ void convert(void* out, DType out_type, const void* in, DType in_type, std::size
     std::memcpy(out, in, count * size_of(in_type));
     return;
   }
-  for (std::size_t i = 0; i < count; ++i) {
-    const float value = widen(in, in_type, i);
-    switch (out_type) {
-      case DType::kF32:
-        store(out, i, value);
-        break;
-      case DType::kF16:
-        store(out, i, f32_to_f16(value));
-        break;
-      case DType::kBF16:
-        store(out, i, f32_to_bf16(value));
-        break;
-    }
+  switch (out_type) {
+    case DType::kF32:
+      convert_to<DType::kF32>(out, in, in_type, count);
+      break;
+    case DType::kF16:
+      convert_to<DType::kF16>(out, in, in_type, count);
+      break;
+    case DType::kBF16:
+      convert_to<DType::kBF16>(out, in, in_type, count);
+      break;
   }
 }
 

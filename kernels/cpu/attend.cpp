@@ -49,8 +49,10 @@ class Step {
     const int split = unit % splits_;
     const int kv_head = unit / splits_ % args_.shape.kv_heads;
     const int row = unit / splits_ / args_.shape.kv_heads;
-    const auto head = static_cast<std::size_t>(row * args_.shape.heads + kv_head * group_);
-    const std::size_t piece = static_cast<std::size_t>(split * heads_) + head;
+    const int first_head = row * args_.shape.heads + kv_head * group_;
+    const auto head = static_cast<std::size_t>(first_head);
+    const std::size_t piece =
+        static_cast<std::size_t>(split) * static_cast<std::size_t>(heads_) + head;
     const auto* sink_query = static_cast<const float*>(args_.sink_query);
     attend_split({.out = parts_ + piece * head_dim(),
                   .max = maxima_ + piece,
@@ -112,9 +114,8 @@ void attend_tile(const PrefillAttendArgs& args, const PrefillTile& tile, float* 
   const int kv_head = tile.head / (shape.heads / shape.kv_heads);
   const int keys = args.past + tile.first + tile.count;
   const int token_stride = shape.heads * shape.head_dim;
-  const std::ptrdiff_t at =
-      static_cast<std::ptrdiff_t>(tile.row * args.tokens + tile.first) * token_stride +
-      tile.head * shape.head_dim;
+  const std::ptrdiff_t token = static_cast<std::ptrdiff_t>(tile.row) * args.tokens + tile.first;
+  const std::ptrdiff_t at = token * token_stride + tile.head * shape.head_dim;
   cblas_sgemm(CblasRowMajor,
               CblasNoTrans,
               CblasTrans,

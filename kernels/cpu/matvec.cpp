@@ -12,37 +12,82 @@ namespace {
 
 constexpr std::size_t kRowBlock = 4;
 
-// Sums over `in` of four rows (the last ones repeated when there are fewer) times kVectors vectors.
+// A chunk is one register of a matrix row: 16 elements of f32, or 32 of 16 bits, which widen into
+// two registers, of the even and of the odd elements.
+template <DType kType>
+constexpr std::size_t kParts = kType == DType::kF32 ? 1 : 2;
+
+template <DType kType>
+KVG_INLINE void load_matrix(const void* in, std::size_t index, std::size_t count, Floats* parts) {
+  if constexpr (kType == DType::kF32) {
+    parts[0] = load_lanes<Floats>(static_cast<const float*>(in) + index, count);
+  } else {
+    const auto* halves = static_cast<const std::uint16_t*>(in) + index;
+    Bits words = {};
+    std::memcpy(&words, halves, count == 2 * kLanes ? sizeof(words) : 2 * count);
+    parts[0] = widen_upper<kType>(words << 16);
+    parts[1] = widen_upper<kType>(words & 0xffff0000U);
+  }
+}
+
+template <DType kType>
+KVG_INLINE void load_vector(const float* in, std::size_t count, Floats* parts) {
+  if constexpr (kType == DType::kF32) {
+    parts[0] = load_lanes<Floats>(in, count);
+  } else {
+    Floats pair[2] = {};
+    std::memcpy(&pair, in, count == 2 * kLanes ? sizeof(pair) : count * sizeof(float));
+    parts[0] = even_lanes(pair[0], pair[1]);
+    parts[1] = odd_lanes(pair[0], pair[1]);
+  }
+}
+
+template <DType kType, std::size_t kVectors>
+struct Block {
+  const void* matrix;
+  std::size_t starts[kRowBlock];  ///< of the rows
+  const float* vectors;
+  std::size_t in;
+  Floats sums[kVectors][kRowBlock];
+
+  KVG_INLINE void add(std::size_t k, std::size_t count) {
+    Floats weights[kRowBlock][kParts<kType>];
+    for (std::size_t i = 0; i < kRowBlock; ++i) {
+      load_matrix<kType>(matrix, starts[i] + k, count, weights[i]);
+    }
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      Floats x[kParts<kType>];
+      load_vector<kType>(vectors + v * in + k, count, x);
+      for (std::size_t i = 0; i < kRowBlock; ++i) {
+        for (std::size_t part = 0; part < kParts<kType>; ++part) {
+          sums[v][i] += weights[i][part] * x[part];
+        }
+      }
+    }
+  }
+};
+
+// Sums over `in` of four rows (the last one repeated when there are fewer) times kVectors vectors.
 template <DType kType, std::size_t kVectors>
 KVG_INLINE void multiply_block(const MatvecArgs& args, std::size_t row, std::size_t first_vector) {
   const auto rows = static_cast<std::size_t>(args.rows);
-  std::array<std::size_t, kRowBlock> starts{};
+  Block<kType, kVectors> block = {.matrix = args.matrix,
+                                  .starts = {},
+                                  .vectors = args.vectors + first_vector * args.in,
+                                  .in = args.in,
+                                  .sums = {}};
   for (std::size_t i = 0; i < kRowBlock; ++i) {
-    starts[i] = (row + i < rows ? row + i : rows - 1) * args.in;
+    block.starts[i] = (row + i < rows ? row + i : rows - 1) * args.in;
   }
-  const float* vectors = args.vectors + first_vector * args.in;
-  Floats sums[kVectors][kRowBlock] = {};
+  constexpr std::size_t kChunk = kLanes * kParts<kType>;
   std::size_t k = 0;
-  for (; k + kLanes <= args.in; k += kLanes) {
-    Floats weights[kRowBlock];
-    for (std::size_t i = 0; i < kRowBlock; ++i) {
-      weights[i] = widen_lanes<kType>(args.matrix, starts[i] + k);
-    }
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      const auto x = load_lanes<Floats>(vectors + v * args.in + k);
-      for (std::size_t i = 0; i < kRowBlock; ++i) {
-        sums[v][i] += weights[i] * x;
-      }
-    }
+  for (; k + kChunk <= args.in; k += kChunk) {
+    block.add(k, kChunk);
   }
-  if (const std::size_t tail = args.in - k; tail != 0) {
-    for (std::size_t v = 0; v < kVectors; ++v) {
-      const auto x = load_lanes<Floats>(vectors + v * args.in + k, tail);
-      for (std::size_t i = 0; i < kRowBlock; ++i) {
-        sums[v][i] += widen_lanes<kType>(args.matrix, starts[i] + k, tail) * x;
-      }
-    }
+  if (k < args.in) {
+    block.add(k, args.in - k);
   }
+  const auto& sums = block.sums;
   const std::size_t valid = rows - row < kRowBlock ? rows - row : kRowBlock;
   for (std::size_t v = 0; v < kVectors; ++v) {
     const Quad result = sums_of(sums[v][0], sums[v][1], sums[v][2], sums[v][3]);
@@ -69,13 +114,27 @@ KVG_INLINE void multiply(const MatvecArgs& args) {
 }
 
 template <DType kType>
+KVG_INLINE void widen_chunk(float* out, const void* in, std::size_t index, std::size_t count) {
+  Floats parts[kParts<kType>];
+  load_matrix<kType>(in, index, count, parts);
+  if constexpr (kType == DType::kF32) {
+    store_lanes(out + index, parts[0], count);
+  } else {
+    const Floats pair[2] = {interleaved_low(parts[0], parts[1]),
+                            interleaved_high(parts[0], parts[1])};
+    std::memcpy(out + index, &pair, count == 2 * kLanes ? sizeof(pair) : count * sizeof(float));
+  }
+}
+
+template <DType kType>
 KVG_INLINE void widen_all(float* out, const void* in, std::size_t count) {
+  constexpr std::size_t kChunk = kLanes * kParts<kType>;
   std::size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    store_lanes(out + i, widen_lanes<kType>(in, i));
+  for (; i + kChunk <= count; i += kChunk) {
+    widen_chunk<kType>(out, in, i, kChunk);
   }
   if (i < count) {
-    store_lanes(out + i, widen_lanes<kType>(in, i, count - i), count - i);
+    widen_chunk<kType>(out, in, i, count - i);
   }
 }
 

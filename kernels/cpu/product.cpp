@@ -1,7 +1,6 @@
 #include "kernels/cpu/product.h"
 
 #include <algorithm>
-#include <array>
 #include <cblas.h>
 
 #include "kernels/cpu/matvec.h"
@@ -51,14 +50,14 @@ void few_rows(const Product& product, const Resources& resources, const TileSink
   const int features = product.features();
   const int tiles = (features + kFewRowsFeatures - 1) / kFewRowsFeatures;
   resources.team.run(tiles, [&](int index, int) {
-    alignas(64) std::array<float, std::size_t{2} * kFewRowsFeatures * kFewRows> values;
+    alignas(64) float values[std::size_t{2} * kFewRowsFeatures * kFewRows];
     const int feature = index * kFewRowsFeatures;
     const int count = std::min(kFewRowsFeatures, features - feature);
     const Tile tile = {.row = 0,
                        .rows = product.rows,
                        .feature = feature,
                        .features = count,
-                       .values = values.data(),
+                       .values = values,
                        .stride = static_cast<std::size_t>(count) * (product.gated ? 2 : 1)};
     multiply_few(product, tile);
     add_bias(product, tile);

@@ -26,7 +26,6 @@ inline constexpr std::size_t kLanes = 16;
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef std::uint32_t Bits __attribute__((vector_size(64)));
-typedef std::uint16_t Halves __attribute__((vector_size(32)));
 typedef float Quad __attribute__((vector_size(16)));
 
 /// `count` of `kLanes` elements from `in`, the others zero; no alignment needed.
@@ -51,41 +50,54 @@ KVG_INLINE Floats broadcast(float value) {
 }
 
 KVG_INLINE Floats choose(const Bits& mask, const Floats& yes, const Floats& no) {
-  return bits_as<Floats>((bits_as<Bits>(yes) & mask) | (bits_as<Bits>(no) & ~mask));
+  return mask ? yes : no;
 }
 
+/// Halves of `kType` in the upper 16 bits of each lane (the lower ones are zero).
 template <DType kType>
-KVG_INLINE Floats widen_lanes(const void* in, std::size_t index, std::size_t count = kLanes) {
-  if constexpr (kType == DType::kF32) {
-    return load_lanes<Floats>(static_cast<const float*>(in) + index, count);
-  }
-  const Halves halves = load_lanes<Halves>(static_cast<const std::uint16_t*>(in) + index, count);
-  const Bits bits = __builtin_convertvector(halves, Bits);
+KVG_INLINE Floats widen_upper(const Bits& upper) {
   if constexpr (kType == DType::kBF16) {
-    return bits_as<Floats>(bits << 16);
+    return bits_as<Floats>(upper);
   }
   // Of f16's three cases none touches an f32 subnormal, which x86 handles a hundred times slower:
   // a normal moves its exponent by 112; a subnormal becomes 2^-14 (1 + m), less 2^-14; infinity
   // and NaN move by 224.
-  const Bits magnitude = (bits & 0x7fffU) << 13;
-  const Bits exponent = bits & 0x7c00U;
+  const Bits magnitude = (upper >> 3) & 0x0fffe000U;
   const Floats normal = bits_as<Floats>(magnitude + 0x38000000U);
   const Floats subnormal = bits_as<Floats>(magnitude + 0x38800000U) - 0x1p-14F;
   const Floats special = bits_as<Floats>(magnitude + 0x70000000U);
-  Floats value = choose(bits_as<Bits>(exponent == 0U), subnormal, normal);
-  value = choose(bits_as<Bits>(exponent == 0x7c00U), special, value);
-  return bits_as<Floats>(bits_as<Bits>(value) | ((bits & 0x8000U) << 16));
+  const Floats value = magnitude < 0x00800000U ? subnormal : normal;
+  const Floats any = magnitude >= 0x0f800000U ? special : value;
+  return bits_as<Floats>(bits_as<Bits>(any) | (upper & 0x80000000U));
+}
+
+/// Elements 0, 2, .. of the 32 in a and b, and 1, 3, ..
+KVG_INLINE Floats even_lanes(const Floats& a, const Floats& b) {
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+}
+KVG_INLINE Floats odd_lanes(const Floats& a, const Floats& b) {
+  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
+/// The other way: a[0], b[0], a[1], .. b[7], and a[8] .. b[15].
+KVG_INLINE Floats interleaved_low(const Floats& a, const Floats& b) {
+  return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+KVG_INLINE Floats interleaved_high(const Floats& a, const Floats& b) {
+  return __builtin_shufflevector(
+      a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 }
 
 /// The sums of four vectors' lanes. The order of additions is the same for each of them.
 KVG_INLINE Quad sums_of(const Floats& a, const Floats& b, const Floats& c, const Floats& d) {
-  const Bits even = {0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30};
-  const Bits odd = even + 1U;
-  const Floats ab = __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
-  const Floats cd = __builtin_shuffle(c, d, even) + __builtin_shuffle(c, d, odd);
-  const Bits low = {0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29};
-  const Bits high = low + 2U;
-  const Floats abcd = __builtin_shuffle(ab, cd, low) + __builtin_shuffle(ab, cd, high);
+  const Floats ab =
+      __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
+      __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+  const Floats cd =
+      __builtin_shufflevector(c, d, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
+      __builtin_shufflevector(c, d, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+  const Floats abcd =
+      __builtin_shufflevector(ab, cd, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+      __builtin_shufflevector(ab, cd, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
   Quad quads[4];
   std::memcpy(&quads, &abcd, sizeof(abcd));
   return (quads[0] + quads[2]) + (quads[1] + quads[3]);
