@@ -132,6 +132,9 @@ Weights load_weights(const ModelSource& source,
   } else {
     fill_from_files(job, WeightFiles(source.folder));
   }
+  if (progress) {
+    progress(layout.total, layout.total);
+  }
   return bind_weights(source.config, layout, std::move(storage));
 }
 

@@ -13,7 +13,7 @@
 
 namespace kvg::model {
 
-/// Done and total bytes of a load; called now and then.
+/// Done and total bytes of a load; called now and then, and at the end with both equal.
 using LoadProgress = std::function<void(std::size_t done, std::size_t total)>;
 
 /// A model that was found but not yet loaded: its config, and where its weights come from.

@@ -134,8 +134,7 @@ TEST_F(SmallCheckpoint, ProgressEndsAtTheTotal) {
     total = all;
   });
   EXPECT_EQ(total, weight_bytes(find().config, DType::kF32));
-  EXPECT_LE(last, total);
-  EXPECT_LT(total - last, 256U);
+  EXPECT_EQ(last, total);
 }
 
 TEST_F(SmallCheckpoint, RefusesFoldersWithoutWeights) {
@@ -207,7 +206,7 @@ TEST(FindModel, TakesNamesFoldersAndFiles) {
 }
 
 TEST(LoadWeights, HoldsWhatWasPredicted) {
-  for (const char* name : {"tiny-llama", "tiny-neox", "synthetic:pythia-70m"}) {
+  for (const char* name : {"tiny-llama", "tiny-neox", "synthetic:tiny-llama"}) {
     const auto backend = cpu();
     const ModelSource source = find_model(name, 0);
     const Weights weights = load_weights(source, *backend, {});
