@@ -132,7 +132,8 @@ void attend_tile(const PrefillAttendArgs& args, const PrefillTile& tile, float* 
               keys);
   for (int i = 0; i < tile.count; ++i) {
     float* row = scores + static_cast<std::ptrdiff_t>(i) * keys;
-    const auto seen = static_cast<std::size_t>(args.past + tile.first + i + 1);
+    const int last = args.past + tile.first + i;
+    const auto seen = static_cast<std::size_t>(last) + 1;
     const float sum = exponentiate(row, args.scale, seen).sum;
     for (std::size_t k = 0; k < seen; ++k) {
       row[k] /= sum;

@@ -38,6 +38,19 @@ TEST_P(MemoryContract, PeakIsNeverZeroAfterAnAllocation) {
   EXPECT_LE(pool.stats().used_peak, kRounding);
 }
 
+TEST_P(MemoryContract, SharedMemoryIsCountedToo) {
+  Pool& pool = backend().host_pool();
+  pool.reset_peak();
+  const std::size_t held = pool.stats().requested;
+  {
+    const Buffer array = pool.allocate(kArrayBytes, MemoryClass::kActivations);
+    EXPECT_EQ(pool.stats().requested_peak, held + kArrayBytes);
+  }
+  EXPECT_GE(pool.stats().used_peak, kArrayBytes);
+  pool.reset_peak();
+  EXPECT_EQ(pool.stats().requested_peak, held);
+}
+
 TEST_P(MemoryContract, ResetLeavesWhatIsHeld) {
   Pool& pool = backend().pool();
   const Buffer held = pool.allocate(kArrayBytes, MemoryClass::kWeights);
