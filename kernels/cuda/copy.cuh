@@ -16,10 +16,16 @@ __device__ inline void commit_copies() {
   asm volatile("cp.async.commit_group;");
 }
 
-/// Waits until at most `Pending` committed groups of this thread are under way, then for the block.
+/// Waits until at most `Pending` committed groups of this thread are under way.
+template <int Pending>
+__device__ inline void wait_own_copies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+}
+
+/// The same for the whole block.
 template <int Pending>
 __device__ inline void wait_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+  wait_own_copies<Pending>();
   __syncthreads();
 }
 

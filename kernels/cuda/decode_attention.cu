@@ -8,8 +8,9 @@
 
 // Attention of one query per head: bound by reading keys and values once. A block takes a chunk of
 // the entries of one kv_head for up to `Group` of its queries at once, moving tiles of entries
-// through shared memory two deep. The chunk length follows from the number of entries alone; the
-// grid holds as many chunks as the capacity can need, and blocks beyond the entries leave. The
+// through shared memory two deep. The chunk length follows from the number of entries and
+// kv_heads alone; the grid holds as many chunks as the capacity can need, and blocks beyond the
+// entries leave. The
 // chunk that arrives last merges all, in order, so that the result does not depend on who that is.
 
 namespace kvg::kernels {
@@ -18,27 +19,36 @@ namespace {
 constexpr int kThreads = kAttendThreads;
 constexpr int kMaxChunks = 32;
 constexpr int kMinChunk = 64;
+constexpr int kMinMostChunks = 8;
+constexpr int kBusyBlocks = 512;
 constexpr float kLog2E = 1.4426950408889634F;
 
-__host__ __device__ constexpr int chunk_length(std::int64_t entries) {
+// Entries of a chunk when at most `most` chunks may be made of `entries`.
+__host__ __device__ constexpr int chunk_length(std::int64_t entries, int most) {
   int length = kMinChunk;
-  while (static_cast<std::int64_t>(length) * kMaxChunks < entries) {
+  while (static_cast<std::int64_t>(length) * most < entries) {
     length *= 2;
   }
   return length;
 }
 
-constexpr int chunk_count(std::int64_t capacity) {
+// Most chunks of a kv_head: all kv_heads together keep a large card busy.
+constexpr int most_chunks(const HeadShape& shape) {
+  return std::clamp(kBusyBlocks / std::max(shape.kv_heads, 1), kMinMostChunks, kMaxChunks);
+}
+
+constexpr int chunk_count(const HeadShape& shape, std::int64_t capacity) {
   return static_cast<int>(
-      std::min<std::int64_t>(kMaxChunks, (capacity + kMinChunk - 1) / kMinChunk));
+      std::min<std::int64_t>(most_chunks(shape), (capacity + kMinChunk - 1) / kMinChunk));
 }
 
 struct AttendKernelArgs {
   AttendArgs op;
   AttendScratch scratch;
-  int chunks;  // of the grid
-  int group;   // queries of a kv_head
-  int tiles;   // parts of a group
+  int chunks;       // of the grid
+  int most_chunks;  // of any number of entries
+  int group;        // queries of a kv_head
+  int tiles;        // parts of a group
 };
 
 // Addresses of this block's work.
@@ -70,31 +80,65 @@ __device__ bool is_last(unsigned* arrivals, int count) {
 template <int Dim>
 constexpr int kPartial = Dim + 4;
 
+// The share of each chunk in each query's result: weights[query][chunk].
+template <int Dim>
+__device__ void weigh_chunks(const float* partials,
+                             int2 queries_count,
+                             int chunks,
+                             float* weights) {
+  static_assert(kMaxChunks <= kWarp);
+  const int chunk = threadIdx.x % kWarp;
+  for (int q = threadIdx.x / kWarp; q < queries_count.x; q += kAttendWarps) {
+    const bool present = chunk < queries_count.y;
+    const float* tail = partials + (q * chunks + chunk) * kPartial<Dim> + Dim;
+    const float own = present ? __ldcg(tail) : -INFINITY;
+    const float sum = present ? __ldcg(tail + 1) : 0.0F;
+    const float weight = exp2f(own - warp_max(own));
+    weights[q * kMaxChunks + chunk] = weight / warp_sum(weight * sum);
+  }
+}
+
+// Merges the chunks of this block's queries. A thread takes four channels of one query; where that
+// leaves threads over, several share the chunks of the same channels.
 template <typename T, int Dim>
-__device__ void merge_chunks(const AttendKernelArgs& args, const Work<T, Dim>& work, int count) {
-  __shared__ float weights[kMaxChunks];
-  for (int q = 0; q < work.queries; ++q) {
-    const std::int64_t query = work.first_query + q;
-    const float* partials = args.scratch.partials + query * args.chunks * kPartial<Dim>;
-    __syncthreads();
-    if (threadIdx.x < kWarp) {
-      static_assert(kMaxChunks <= kWarp);
-      const bool present = static_cast<int>(threadIdx.x) < count;
-      const float* tail = partials + threadIdx.x * kPartial<Dim> + Dim;
-      const float own = present ? __ldcg(tail) : -INFINITY;
-      const float sum = present ? __ldcg(tail + 1) : 0.0F;
-      const float weight = exp2f(own - warp_max(own));
-      weights[threadIdx.x] = weight / warp_sum(weight * sum);
+__device__ void merge_chunks(const AttendKernelArgs& args,
+                             const Work<T, Dim>& work,
+                             int count,
+                             float* shared) {
+  constexpr int kQuads = Dim / 4;
+  float* weights = shared;
+  auto* gathered = reinterpret_cast<float4*>(shared + work.queries * kMaxChunks);
+  const float* partials = args.scratch.partials + work.first_query * args.chunks * kPartial<Dim>;
+  weigh_chunks<Dim>(partials, make_int2(work.queries, count), args.chunks, weights);
+  __syncthreads();
+  const int items = work.queries * kQuads;
+  const int shares = max(1, kThreads / items);
+  const int share = static_cast<int>(threadIdx.x) / items;
+  for (int i = threadIdx.x; i < items * shares; i += kThreads) {
+    const int item = shares > 1 ? i % items : i;
+    const int query = item / kQuads;
+    const float* from = partials + query * args.chunks * kPartial<Dim> + item % kQuads * 4;
+    float4 sum = {};
+#pragma unroll 16
+    for (int chunk = shares > 1 ? share : 0; chunk < count; chunk += shares) {
+      const float weight = weights[query * kMaxChunks + chunk];
+      const float4 part = __ldcg(reinterpret_cast<const float4*>(from + chunk * kPartial<Dim>));
+      sum.x = fmaf(weight, part.x, sum.x);
+      sum.y = fmaf(weight, part.y, sum.y);
+      sum.z = fmaf(weight, part.z, sum.z);
+      sum.w = fmaf(weight, part.w, sum.w);
     }
-    __syncthreads();
-    for (int i = threadIdx.x; i < Dim; i += kThreads) {
-      float sum = 0.0F;
-#pragma unroll 8
-      for (int chunk = 0; chunk < count; ++chunk) {
-        sum = fmaf(weights[chunk], __ldcg(partials + chunk * kPartial<Dim> + i), sum);
-      }
-      static_cast<T*>(args.op.out)[query * Dim + i] = from_float<T>(sum);
+    gathered[i] = sum;
+  }
+  __syncthreads();
+  const float* sums = reinterpret_cast<const float*>(gathered);
+  T* out = static_cast<T*>(args.op.out) + work.first_query * Dim;
+  for (int i = threadIdx.x; i < items * 4; i += kThreads) {
+    float sum = 0.0F;
+    for (int from = 0; from < shares; ++from) {
+      sum += sums[from * items * 4 + i];
     }
+    out[i] = from_float<T>(sum);
   }
 }
 
@@ -178,7 +222,7 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(AttendKernelArgs args)
   allow_next();
   wait_for_inputs();
   const int entries = args.op.cursor->entries;
-  const int length = chunk_length(entries);
+  const int length = chunk_length(entries, args.most_chunks);
   const int count = (entries + length - 1) / length;
   const int chunk = blockIdx.x;
   if (chunk >= count) {
@@ -216,7 +260,7 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(AttendKernelArgs args)
   }
   unsigned* arrivals = args.scratch.arrivals + batch * gridDim.y + blockIdx.y;
   if (is_last(arrivals, count)) {
-    merge_chunks<T, Dim>(args, work, count);
+    merge_chunks<T, Dim>(args, work, count, reinterpret_cast<float*>(shared.tiles));
   }
 }
 
@@ -248,7 +292,7 @@ void launch_attend(const Target& target, const AttendKernelArgs& args) {
 
 std::size_t attend_partial_bytes(const HeadShape& shape, int batch, std::int64_t entries) {
   return sizeof(float) * static_cast<std::size_t>(batch) * static_cast<std::size_t>(shape.heads) *
-         static_cast<std::size_t>(chunk_count(entries)) *
+         static_cast<std::size_t>(chunk_count(shape, entries)) *
          static_cast<std::size_t>(shape.head_dim + 4);
 }
 
@@ -259,7 +303,8 @@ std::size_t attend_arrival_bytes(const HeadShape& shape, int batch) {
 void decode_attend(const Target& target, const AttendArgs& args, const AttendScratch& scratch) {
   const AttendKernelArgs kernel_args = {.op = args,
                                         .scratch = scratch,
-                                        .chunks = chunk_count(args.capacity),
+                                        .chunks = chunk_count(args.shape, args.capacity),
+                                        .most_chunks = most_chunks(args.shape),
                                         .group = args.shape.heads / args.shape.kv_heads,
                                         .tiles = 1};
   dispatch_element(args.kv.dtype, [&](auto element) {

@@ -79,7 +79,8 @@ bool fits_decode(const Target& target, DType compute, int rows, int in) {
   constexpr std::size_t kDeclaredBytes = kMaxDecodeRows * kGemvWarps * sizeof(Moments);
   const std::size_t bytes = static_cast<std::size_t>(staged) *
                             static_cast<std::size_t>(gemv_stride(in)) * size_of(compute);
-  return bytes + kGemvSumBytes + kDeclaredBytes <= static_cast<std::size_t>(target.shared_bytes);
+  return kGemvRingBytes + bytes + kGemvSumBytes + kDeclaredBytes <=
+         static_cast<std::size_t>(target.shared_bytes);
 }
 
 void decode_project(const Target& target, DType compute, const ProjectArgs& args) {

@@ -76,16 +76,6 @@ __device__ inline Pack<T> load_pack(const T* from) {
   return *reinterpret_cast<const Pack<T>*>(from);
 }
 
-/// For data that is read once: it takes no room in the first-level cache.
-template <typename T>
-__device__ inline Pack<T> stream_pack(const T* from) {
-  Pack<T> pack;
-  asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
-               : "=r"(pack.words[0]), "=r"(pack.words[1]), "=r"(pack.words[2]), "=r"(pack.words[3])
-               : "l"(from));
-  return pack;
-}
-
 /// Calls `use` with a value of the element type that `dtype` names.
 template <typename Use>
 void dispatch_element(DType dtype, Use&& use) {

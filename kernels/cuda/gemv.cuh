@@ -4,25 +4,30 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kernels/cuda/element.cuh"
+#include "kernels/cuda/copy.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/ops.cuh"
 
 // Projections of a few rows: bound by reading the weights once. A block owns a contiguous stretch
 // of units (a unit is the one or two weight rows whose results belong together), so all
-// multiprocessors get the same share; it stages the input rows, normalised, in shared memory. A
-// warp takes one part of a unit at a time, its lanes 16 bytes each with several loads in flight,
-// and asks the second-level cache for the part after next. The results meet in shared memory and
-// the block finishes them together: one exposed latency a kernel for bias, RoPE or residual.
+// multiprocessors get the same share. A warp takes one part of a unit at a time; its lanes copy 16
+// bytes each into a ring in shared memory, several steps ahead and across parts, so that loads
+// never pause. A lane reads only what it copied itself: the ring needs no barrier. The first steps
+// are under way before the kernel in front has ended, as weights depend on nothing. Meanwhile the
+// block stages the input rows, normalised. The results meet in shared memory and the block finishes
+// them together: one exposed latency a kernel for bias, RoPE or residual.
 
 namespace kvg::kernels {
 
 inline constexpr int kGemvThreads = 512;
 inline constexpr int kGemvWarps = kGemvThreads / kWarp;
 inline constexpr int kGemvBlocksPerProcessor = 1;
-inline constexpr int kGemvInFlight = 8;  ///< 16-byte loads of a lane
-inline constexpr std::size_t kGemvSumBytes = 32 * 1024;
+inline constexpr int kGemvStages = 4;
+inline constexpr int kGemvStagePacks = 2;  ///< 16-byte copies of a lane in a stage
+inline constexpr std::size_t kGemvRingBytes =
+    std::size_t{16} * kGemvThreads * kGemvStages * kGemvStagePacks;
+inline constexpr std::size_t kGemvSumBytes = 16 * 1024;
 inline constexpr int kCacheLine = 128;
 
 struct GemvArgs {
@@ -58,18 +63,106 @@ __device__ inline GemvPart gemv_part(const GemvArgs& args, int first_unit, int p
           static_cast<int>(static_cast<std::int64_t>(steps) * (split + 1) / args.splits) * step};
 }
 
+/// The rows of weights that a part reads.
 template <typename T, typename Epilogue>
-__device__ inline void prefetch_part(const GemvArgs& args,
-                                     const Epilogue& epilogue,
-                                     const GemvPart& part) {
-  constexpr int kLine = kCacheLine / sizeof(T);
-  const int lane = threadIdx.x % kWarp;
+struct GemvRows {
+  const T* at[Epilogue::kWidth];
+
+  __device__ GemvRows(const GemvArgs& args, const Epilogue& epilogue, int unit) {
 #pragma unroll
-  for (int which = 0; which < Epilogue::kWidth; ++which) {
-    const T* row = static_cast<const T*>(args.weight) +
-                   static_cast<std::size_t>(epilogue.row(part.unit, which)) * args.length;
-    for (int i = part.begin + lane * kLine; i < part.end; i += kWarp * kLine) {
-      asm volatile("prefetch.global.L2 [%0];" ::"l"(row + i));
+    for (int which = 0; which < Epilogue::kWidth; ++which) {
+      at[which] = static_cast<const T*>(args.weight) +
+                  static_cast<std::size_t>(epilogue.row(unit, which)) * args.length;
+    }
+  }
+};
+
+/// One warp's weights on their way through the ring.
+template <typename T, typename Epilogue>
+class GemvRing {
+ public:
+  static constexpr int kPerRow = kGemvStagePacks / Epilogue::kWidth;
+  static constexpr int kStep = kWarp * kPerRow * Pack<T>::kCount;  // elements of a row in a stage
+
+  __device__ GemvRing(const GemvArgs& args, const Epilogue& epilogue, Pack<T>* ring, int2 units)
+      : args_(args),
+        epilogue_(epilogue),
+        slots_(ring + threadIdx.x / kWarp * kGemvStages * kGemvStagePacks * kWarp +
+               threadIdx.x % kWarp),
+        first_unit_(units.x),
+        parts_(units.y * args.splits),
+        next_(threadIdx.x / kWarp),
+        part_(gemv_part<T>(args, units.x, next_)),
+        rows_(args, epilogue, next_ < parts_ ? part_.unit : units.x),
+        at_(part_.begin) {}
+
+  /// Starts the copies of the next step, if there is one; always commits a group.
+  __device__ void issue() {
+    if (next_ < parts_) {
+#pragma unroll
+      for (int u = 0; u < kPerRow; ++u) {
+        const int from =
+            at_ + (u * kWarp + static_cast<int>(threadIdx.x) % kWarp) * Pack<T>::kCount;
+        if (from < part_.end) {
+#pragma unroll
+          for (int which = 0; which < Epilogue::kWidth; ++which) {
+            copy_async(
+                reinterpret_cast<T*>(slot(filling_, u, which)), rows_.at[which] + from, true);
+          }
+        }
+      }
+      at_ += kStep;
+      if (at_ >= part_.end) {
+        next_part();
+      }
+    }
+    filling_ = (filling_ + 1) % kGemvStages;
+    commit_copies();
+  }
+
+  /// Where the oldest step's packs of this lane are.
+  __device__ const Pack<T>& packed(int u, int which) const {
+    return *slot(reading_, u, which);
+  }
+  __device__ void release() {
+    reading_ = (reading_ + 1) % kGemvStages;
+  }
+
+ private:
+  __device__ Pack<T>* slot(int stage, int u, int which) const {
+    return slots_ + (stage * kGemvStagePacks + u * Epilogue::kWidth + which) * kWarp;
+  }
+
+  __device__ void next_part() {
+    next_ += kGemvWarps;
+    if (next_ < parts_) {
+      part_ = gemv_part<T>(args_, first_unit_, next_);
+      rows_ = GemvRows<T, Epilogue>(args_, epilogue_, part_.unit);
+      at_ = part_.begin;
+    }
+  }
+
+  const GemvArgs& args_;
+  const Epilogue& epilogue_;
+  Pack<T>* slots_;
+  int first_unit_;
+  int parts_;
+  int next_;
+  GemvPart part_;
+  GemvRows<T, Epilogue> rows_;
+  int at_;
+  int filling_ = 0;
+  int reading_ = 0;
+};
+
+/// Brings the norm's weights near before the input is there.
+__device__ inline void prefetch_norm(const GemvArgs& args) {
+  constexpr int kLine = kCacheLine / sizeof(float);
+  for (int i = threadIdx.x * kLine; args.norm.weight != nullptr && i < args.length;
+       i += kGemvThreads * kLine) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(args.norm.weight + i));
+    if (args.norm.bias != nullptr) {
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(args.norm.bias + i));
     }
   }
 }
@@ -115,47 +208,34 @@ __device__ inline void stage_rows(const GemvArgs& args, T* x) {
   __syncthreads();
 }
 
-/// One lane's share of the products of `Width` weight rows with `Rows` staged rows.
-template <typename T, int Rows, int Width>
-__device__ inline void dot_vectors(const T* const (&weight)[Width],
-                                   const T* x,
-                                   const GemvPart& part,
-                                   int stride,
-                                   float (&sums)[Width][Rows]) {
+/// One lane's share of the products of a part with the staged rows, weights from the ring.
+template <typename T, int Rows, typename Epilogue>
+__device__ inline void dot_ring(GemvRing<T, Epilogue>& ring,
+                                const T* x,
+                                const GemvPart& part,
+                                int stride,
+                                float (&sums)[Epilogue::kWidth][Rows]) {
+  using Ring = GemvRing<T, Epilogue>;
+  constexpr int kWidth = Epilogue::kWidth;
   constexpr int kCount = Pack<T>::kCount;
-  constexpr int kUnroll = kGemvInFlight / Width;
-  const int vectors = (part.end - part.begin) / kCount;
-  // Rounds of equal size, so that the last one has as many loads in flight as the others.
-  const int per_lane = (vectors + kWarp - 1) / kWarp;
-  const int rounds = (per_lane + kUnroll - 1) / kUnroll;
-  const int round = rounds > 0 ? (per_lane + rounds - 1) / rounds : 1;
-  for (int base = threadIdx.x % kWarp; base < vectors; base += kWarp * round) {
-    Pack<T> loaded[kUnroll][Width];
+  const int lane_at = static_cast<int>(threadIdx.x) % kWarp * kCount;
+  for (int at = part.begin; at < part.end; at += Ring::kStep) {
+    wait_own_copies<kGemvStages - 2>();
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int vector = base + kWarp * u;
-      if (u < round && vector < vectors) {
+    for (int u = 0; u < Ring::kPerRow; ++u) {
+      const int from = at + u * kWarp * kCount + lane_at;
+      if (from < part.end) {
+        float read[kWidth][kCount];
 #pragma unroll
-        for (int which = 0; which < Width; ++which) {
-          loaded[u][which] = stream_pack(weight[which] + part.begin + vector * kCount);
-        }
-      }
-    }
-#pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int vector = base + kWarp * u;
-      if (u < round && vector < vectors) {
-        float read[Width][kCount];
-#pragma unroll
-        for (int which = 0; which < Width; ++which) {
-          widen(loaded[u][which], read[which]);
+        for (int which = 0; which < kWidth; ++which) {
+          widen(ring.packed(u, which), read[which]);
         }
 #pragma unroll
         for (int r = 0; r < Rows; ++r) {
           float staged[kCount];
-          widen(load_pack(x + r * stride + part.begin + vector * kCount), staged);
+          widen(load_pack(x + r * stride + from), staged);
 #pragma unroll
-          for (int which = 0; which < Width; ++which) {
+          for (int which = 0; which < kWidth; ++which) {
 #pragma unroll
             for (int i = 0; i < kCount; ++i) {
               sums[which][r] = fmaf(read[which][i], staged[i], sums[which][r]);
@@ -164,19 +244,22 @@ __device__ inline void dot_vectors(const T* const (&weight)[Width],
         }
       }
     }
+    ring.release();
+    ring.issue();
   }
 }
 
-template <typename T, int Rows, int Width>
-__device__ inline void dot_elements(const T* const (&weight)[Width],
+/// The same for rows that do not start at multiples of 16 bytes, straight from memory.
+template <typename T, int Rows, typename Epilogue>
+__device__ inline void dot_elements(const GemvRows<T, Epilogue>& weight,
                                     const T* x,
                                     const GemvPart& part,
                                     int stride,
-                                    float (&sums)[Width][Rows]) {
+                                    float (&sums)[Epilogue::kWidth][Rows]) {
   for (int i = part.begin + static_cast<int>(threadIdx.x) % kWarp; i < part.end; i += kWarp) {
 #pragma unroll
-    for (int which = 0; which < Width; ++which) {
-      const float value = to_float(weight[which][i]);
+    for (int which = 0; which < Epilogue::kWidth; ++which) {
+      const float value = to_float(weight.at[which][i]);
 #pragma unroll
       for (int r = 0; r < Rows; ++r) {
         sums[which][r] = fmaf(value, to_float(x[r * stride + i]), sums[which][r]);
@@ -192,36 +275,34 @@ __global__ void __launch_bounds__(kGemvThreads, Rows <= 2 ? 2 : 1)
     gemv_kernel(GemvArgs args, Epilogue epilogue) {
   constexpr int kWidth = Epilogue::kWidth;
   extern __shared__ __align__(16) unsigned char shared[];
-  T* x = reinterpret_cast<T*>(shared);
-  float* results = reinterpret_cast<float*>(shared + Rows * args.stride * sizeof(T));
+  T* x = reinterpret_cast<T*>(shared + kGemvRingBytes);
+  float* results =
+      reinterpret_cast<float*>(shared + kGemvRingBytes + Rows * args.stride * sizeof(T));
   const std::int64_t units = args.units;
   const int first = static_cast<int>(units * blockIdx.x / gridDim.x);
   const int count = static_cast<int>(units * (blockIdx.x + 1) / gridDim.x) - first;
   const int parts = count * args.splits;
-  const int warp = threadIdx.x / kWarp;
 
   allow_next();
-  if (warp < parts) {
-    prefetch_part<T>(args, epilogue, gemv_part<T>(args, first, warp));
+  GemvRing<T, Epilogue> ring(
+      args, epilogue, reinterpret_cast<Pack<T>*>(shared), make_int2(first, count));
+  if (args.vectors) {
+#pragma unroll
+    for (int stage = 0; stage < kGemvStages - 1; ++stage) {
+      ring.issue();
+    }
   }
+  prefetch_norm(args);
   wait_for_inputs();
   stage_rows<T, Rows>(args, x);
-  for (int p = warp; p < parts; p += kGemvWarps) {
-    if (p + kGemvWarps < parts) {
-      prefetch_part<T>(args, epilogue, gemv_part<T>(args, first, p + kGemvWarps));
-    }
+  for (int p = threadIdx.x / kWarp; p < parts; p += kGemvWarps) {
     const GemvPart part = gemv_part<T>(args, first, p);
-    const T* weight[kWidth];
-#pragma unroll
-    for (int which = 0; which < kWidth; ++which) {
-      weight[which] = static_cast<const T*>(args.weight) +
-                      static_cast<std::size_t>(epilogue.row(part.unit, which)) * args.length;
-    }
     float sums[kWidth][Rows] = {};
     if (args.vectors) {
-      dot_vectors<T, Rows, kWidth>(weight, x, part, args.stride, sums);
+      dot_ring<T, Rows>(ring, x, part, args.stride, sums);
     } else {
-      dot_elements<T, Rows, kWidth>(weight, x, part, args.stride, sums);
+      const GemvRows<T, Epilogue> rows(args, epilogue, part.unit);
+      dot_elements<T, Rows>(rows, x, part, args.stride, sums);
     }
 #pragma unroll
     for (int which = 0; which < kWidth; ++which) {
@@ -271,7 +352,8 @@ void launch_gemv(const Target& target, GemvArgs args, const Epilogue& epilogue) 
   const unsigned blocks =
       std::min(static_cast<unsigned>(args.units),
                std::max(wanted, ceil_div(args.units, kGemvSumBytes / unit_bytes)));
-  const std::size_t shared_bytes = Rows * sizeof(T) * static_cast<std::size_t>(args.stride) +
+  const std::size_t shared_bytes = kGemvRingBytes +
+                                   Rows * sizeof(T) * static_cast<std::size_t>(args.stride) +
                                    unit_bytes * ceil_div(args.units, blocks);
   launch(target,
          gemv_kernel<T, Rows, Epilogue>,

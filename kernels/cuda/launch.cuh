@@ -30,6 +30,10 @@ void launch(const Target& target,
             void (*kernel)(Parameters...),
             const Grid& grid,
             const Arguments&... arguments) {
+  // A multiprocessor empties before it divides its memory anew between cache and shared memory, so
+  // all kernels ask for the same division.
+  KVG_CUDA_CHECK(cudaFuncSetAttribute(
+      kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared));
   constexpr std::size_t kWithoutAsking = 48 * 1024;
   if (grid.shared_bytes > kWithoutAsking) {
     KVG_CUDA_CHECK(cudaFuncSetAttribute(

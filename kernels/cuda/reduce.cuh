@@ -38,7 +38,7 @@ __device__ inline Moments merge(const Moments& a, const Moments& b) {
     return {};
   }
   const float difference = b.mean - a.mean;
-  const float share = b.count / count;
+  const float share = __fdividef(b.count, count);
   return {count,
           a.mean + difference * share,
           a.squares + b.squares + difference * difference * a.count * share};

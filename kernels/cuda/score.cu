@@ -8,22 +8,33 @@ namespace kvg::kernels {
 namespace {
 
 constexpr int kThreads = 1024;
+constexpr std::int32_t kNowhere = 0x7fffffff;
 
 // The largest logit, where it is, and the sum of exp(logit - largest).
 struct Best {
   float largest = -INFINITY;
-  std::int32_t at = 0x7fffffff;
+  std::int32_t at = kNowhere;
   double sum = 0.0;
 
-  __device__ void take(float logit, std::int32_t index) {
-    if (logit > largest) {
-      sum = sum * static_cast<double>(expf(largest - logit)) + 1.0;
-      largest = logit;
-      at = index;
-    } else if (logit != -INFINITY) {
-      sum += static_cast<double>(expf(logit - largest));
-    } else if (at == 0x7fffffff) {
-      at = index;
+  // Takes logits at ascending indices.
+  template <int Count>
+  __device__ void take(const float (&logits)[Count], std::int32_t index) {
+    float highest = logits[0];
+#pragma unroll
+    for (int i = 1; i < Count; ++i) {
+      highest = fmaxf(highest, logits[i]);
+    }
+    if (highest > largest || at == kNowhere) {
+      sum *= largest == -INFINITY ? 0.0 : static_cast<double>(__expf(largest - highest));
+      largest = highest;
+#pragma unroll
+      for (int i = Count - 1; i >= 0; --i) {
+        at = logits[i] == highest ? index + i : at;
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < Count; ++i) {
+      sum += logits[i] == -INFINITY ? 0.0 : static_cast<double>(__expf(logits[i] - largest));
     }
   }
 };
@@ -56,9 +67,16 @@ __global__ void __launch_bounds__(kThreads) score_kernel(ScoreArgs args) {
   const int row = blockIdx.x;
   const float* logits = args.logits + static_cast<std::size_t>(row) * args.vocab;
   Best own;
+  if (args.vocab % 4 == 0 && reinterpret_cast<std::uintptr_t>(args.logits) % 16 == 0) {
 #pragma unroll 4
-  for (int i = threadIdx.x; i < args.vocab; i += kThreads) {
-    own.take(logits[i], i);
+    for (int i = 4 * threadIdx.x; i < args.vocab; i += 4 * kThreads) {
+      const float4 four = *reinterpret_cast<const float4*>(logits + i);
+      own.take({four.x, four.y, four.z, four.w}, i);
+    }
+  } else {
+    for (int i = threadIdx.x; i < args.vocab; i += kThreads) {
+      own.take({logits[i]}, i);
+    }
   }
   own = warp_best(own);
   const int warp = threadIdx.x / kWarp;
