@@ -152,7 +152,7 @@ class TinyLlama {
   static Linear linear(const Buffer& weight, int out, int in) {
     return {.weight = weight.data(), .bias = nullptr, .dtype = DType::kBF16, .out = out, .in = in};
   }
-  Norm norm() const { return {.weight = norm_.as<float>()}; }
+  [[nodiscard]] Norm norm() const { return {.weight = norm_.as<float>()}; }
   KvView view(int layer) {
     const Buffer& kv = at(layer).kv;
     const std::int64_t head_stride = std::int64_t{kMaxEntries} * kHeads.head_dim;
@@ -184,7 +184,7 @@ using LayerOp = void (TinyLlama::*)(int layer);
 void bench_layers(benchmark::State& state, LayerOp op) {
   TinyLlama model(static_cast<int>(state.range(0)));
   model.set_entries(1000);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     for (int layer = 0; layer < kLayers; ++layer) {
       (model.*op)(layer);
     }
@@ -193,7 +193,7 @@ void bench_layers(benchmark::State& state, LayerOp op) {
 
 void bench_head(benchmark::State& state) {
   TinyLlama model(static_cast<int>(state.range(0)));
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     model.head();
     model.score();
   }
@@ -202,7 +202,7 @@ void bench_head(benchmark::State& state) {
 void bench_step(benchmark::State& state) {
   TinyLlama model(static_cast<int>(state.range(0)));
   model.set_entries(static_cast<int>(state.range(1)));
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     model.step();
   }
 }

@@ -84,6 +84,24 @@ TEST_P(SmallContract, ScoresOfExtremeLogits) {
   EXPECT_EQ(best.data()[1], 0);
 }
 
+TEST_P(SmallContract, TheBestIsBestByOneBit) {
+  Values logits(1003, 1.0);
+  logits[777] = static_cast<double>(std::nextafter(1.0F, 2.0F));
+  const DeviceArray logit_array(backend(), logits, DType::kF32);
+  const SharedArray<std::int32_t> targets(backend(), {777});
+  const SharedArray<float> nll(backend(), {-1.0F});
+  const SharedArray<std::int32_t> best(backend(), {-1});
+  backend().score({.logits = logit_array.floats(),
+                   .targets = targets.data(),
+                   .nll = nll.data(),
+                   .best = best.data(),
+                   .rows = 1,
+                   .vocab = 1003});
+  backend().synchronize();
+  EXPECT_EQ(best.data()[0], 777);
+  EXPECT_NEAR(nll.data()[0], std::log(1003.0), 1e-5);
+}
+
 TEST_P(SmallContract, KeptEntriesMove) {
   const AttendCase from_case = {.shape = {.heads = 2, .kv_heads = 2, .head_dim = 80},
                                 .batch = 3,

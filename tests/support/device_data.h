@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,10 @@ struct Target {
   /// The forms of matrices that it takes: on the cpu all, on CUDA its own.
   [[nodiscard]] std::vector<DType> weight_dtypes() const;
 };
+
+inline std::ostream& operator<<(std::ostream& out, const Target& target) {
+  return out << target.name();
+}
 
 /// The targets of the test program; each program defines its own.
 [[nodiscard]] std::vector<Target> targets();
