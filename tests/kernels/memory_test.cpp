@@ -118,6 +118,7 @@ TEST(Pool, ZeroBytesAreAnEmptyBuffer) {
 TEST(Pool, CountsFromManyThreads) {
   TestPool pool;
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&pool] {
       for (int i = 0; i < 1000; ++i) {

@@ -33,7 +33,7 @@ Values expected(const PrefillCase& params, const CacheData& cache, const Values&
   Values all;
   for (int index = 0; index < params.batch * params.tokens; ++index) {
     const int row = index / params.tokens;
-    const auto seen = static_cast<std::ptrdiff_t>(params.past + index % params.tokens + 1);
+    const std::ptrdiff_t seen = std::ptrdiff_t{params.past} + index % params.tokens + 1;
     for (int head = 0; head < params.shape.heads; ++head) {
       const int kv_head = head / (params.shape.heads / params.shape.kv_heads);
       const Values one_query = token_head(query, params, index, head);
