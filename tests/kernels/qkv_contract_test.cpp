@@ -51,7 +51,8 @@ struct QkvWeights {
 
 QkvWeights weights_of(const QkvCase& params, DType weights) {
   const auto dim = static_cast<std::size_t>(params.shape.head_dim);
-  const auto rows = static_cast<std::size_t>(params.batch * params.tokens);
+  const int row_count = params.batch * params.tokens;
+  const auto rows = static_cast<std::size_t>(row_count);
   return {.matrix = testing_support::random_matrix(
               params.heads_in_all() * params.shape.head_dim, params.hidden, params.bias, weights),
           .norm = testing_support::random_norm(params.norm, params.hidden),
@@ -123,8 +124,9 @@ class QkvContract : public BackendContract {
     const DeviceArray table(device, weights.rope.table, DType::kF32);
     const DeviceArray in(device, weights.in, DType::kF32);
     const int rows = params.batch * params.tokens;
-    const std::size_t query_count =
-        static_cast<std::size_t>(rows * params.shape.heads * params.shape.head_dim);
+    const std::size_t query_count = static_cast<std::size_t>(rows) *
+                                    static_cast<std::size_t>(params.shape.heads) *
+                                    static_cast<std::size_t>(params.shape.head_dim);
     const DeviceArray query(device, query_count, compute());
     const DeviceArray sink_query(device, params.is_step() ? query_count : 0, compute());
     const Values untouched(entry_at(params, params.batch, 0, 0), kUntouched);
