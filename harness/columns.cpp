@@ -205,8 +205,7 @@ std::span<const SampleColumn> sample_columns() {
   return kSampleColumns;
 }
 
-std::string shown_text(const Column& column, const Record& record) {
-  const Value value = column.get(record);
+std::string shown_text(const Column& column, const Value& value) {
   if (const auto* const text = std::get_if<std::string>(&value)) {
     return *text;
   }

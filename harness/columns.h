@@ -41,8 +41,8 @@ struct SampleColumn {
 
 [[nodiscard]] std::span<const SampleColumn> sample_columns();
 
-/// The figure as the console shows it; "-" when there is none.
-[[nodiscard]] std::string shown_text(const Column& column, const Record& record);
+/// A figure as people read it; "-" when there is none.
+[[nodiscard]] std::string shown_text(const Column& column, const Value& value);
 
 /// 4 significant digits, trailing zeros kept: "0.001230", "12.30", "1234".
 [[nodiscard]] std::string four_digits(double value);

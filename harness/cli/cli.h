@@ -22,5 +22,6 @@ using Action = std::function<int()>;
 void add_run(CLI::App& app, const Command& command, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
+void add_report(CLI::App& app, Action& action);
 
 }  // namespace kvg::harness::cli

@@ -13,6 +13,7 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  kvgauge run                 the main job: tiny-llama under four policies\n"
     "  kvgauge run --help          every flag\n"
+    "  kvgauge report run.json     the tables of a recorded run as Markdown\n"
     "  kvgauge list policies       policies and their parameters\n"
     "  kvgauge info                devices";
 
@@ -26,6 +27,7 @@ int run_program(const cli::Command& command) {
   cli::add_run(app, command, action);
   cli::add_info(app, action);
   cli::add_list(app, action);
+  cli::add_report(app, action);
   try {
     app.parse(std::vector<std::string>(command.rbegin(), command.rend() - 1));
   } catch (const CLI::CallForHelp&) {

@@ -90,7 +90,7 @@ void print_row(const Json& record, bool on_cuda, std::ostream& out) {
   out << '|';
   for (const Column& column : columns()) {
     if (shows(column, on_cuda)) {
-      out << ' ' << cell(shown_value(column, value_of(record, column))) << " |";
+      out << ' ' << cell(shown_text(column, value_of(record, column))) << " |";
     }
   }
   out << '\n';

@@ -57,7 +57,7 @@ class TableReporter final : public Reporter {
     std::string line;
     for (const Column& column : columns()) {
       if (shows(column)) {
-        line += cell(column, shown_text(column, record));
+        line += cell(column, shown_text(column, column.get(record)));
       }
     }
     // Flushed, so that rows are seen as they are measured.

@@ -26,7 +26,7 @@ class Program : public testing::Test {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
   }
-  ~Program() override { fs::remove_all(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
 
   /// Runs `kvgauge ARGUMENTS` inside the test's folder and yields its exit code.
   int run(const std::string& arguments) {
@@ -185,6 +185,29 @@ TEST_F(Program, ShowsProgressOnlyWhenAsked) {
   EXPECT_NE(err_.find(" %\n"), std::string::npos) << err_;
   ASSERT_EQ(run(std::string(kSmall) + "--policy baseline --progress off"), 0);
   EXPECT_EQ(err_, "");
+}
+
+TEST_F(Program, ReportRendersARunAsMarkdown) {
+  ASSERT_EQ(run("run --max-tokens 20 --num-samples 1 --policy baseline,window_8 --json run.json"),
+            0);
+  ASSERT_EQ(run("report run.json"), 0);
+  EXPECT_NE(out_.find("**tiny-llama, persuasion, stream, cpu, f32**\n\n"
+                      "| Method | TTFT(s) | TPOT(s) | Thruput | PPL | Acc | Mem(GB) | Cache |\n"
+                      "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n| baseline | "),
+            std::string::npos)
+      << out_;
+  EXPECT_NE(out_.find("| window_8 | "), std::string::npos);
+  EXPECT_NE(out_.find(" | 8 |\n"), std::string::npos) << "entries kept by the window";
+  EXPECT_NE(out_.find("kvgauge run --max-tokens 20"), std::string::npos);
+}
+
+TEST_F(Program, ReportRefusesWhatIsNoRun) {
+  write("other.json", "{\"schema\": \"other/1\"}");
+  write("broken.json", "{");
+  expect_refused("report missing.json", "run file missing.json cannot be read");
+  for (const char* file : {"other.json", "broken.json"}) {
+    expect_refused(std::string("report ") + file, "is no run that `kvgauge run --json` wrote");
+  }
 }
 
 }  // namespace
