@@ -44,7 +44,8 @@ struct TokenScore {
 inline constexpr std::int32_t kNoTarget = -1;
 
 /// Feeds tokens to a model through a cache. Everything is allocated at construction; a step is one
-/// graph launch and one wait.
+/// graph launch and one wait. The backend's scratch memory belongs to the newest runner: one at a
+/// time runs on a backend.
 class Runner {
  public:
   /// `weights` and `backend` outlive the runner. Throws OutOfMemory.
@@ -53,6 +54,8 @@ class Runner {
          kernels::Backend& backend,
          const kvcompress::Policy& policy,
          const RunShape& shape);
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
   ~Runner();
 
   /// What the constructor will hold, weights (already loaded) included. Allocates nothing. Throws

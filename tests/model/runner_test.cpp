@@ -58,60 +58,66 @@ double rounding(DType compute) {
   }
 }
 
+// What a run over a text leaves behind.
+struct Outcome {
+  std::vector<TokenScore> scores;
+  std::vector<float> logits;
+};
+
+void expect_same(const Outcome& actual, const Outcome& expected) {
+  ASSERT_EQ(actual.scores.size(), expected.scores.size());
+  for (std::size_t i = 0; i < expected.scores.size(); ++i) {
+    ASSERT_EQ(actual.scores[i].nll, expected.scores[i].nll) << i;
+    ASSERT_EQ(actual.scores[i].best, expected.scores[i].best) << i;
+  }
+  EXPECT_EQ(actual.logits, expected.logits);
+}
+
 class RunnerOn : public testing::TestWithParam<Target> {
  protected:
+  Outcome streamed(std::string_view policy,
+                   const RunShape& shape,
+                   std::span<const std::int32_t> ids) {
+    const auto runner = model_.runner(policy, shape);
+    Outcome outcome;
+    outcome.scores = stream(*runner, ids);
+    outcome.logits = runner->logits();
+    return outcome;
+  }
+
   ShippedModel model_{GetParam().model, GetParam().device, GetParam().compute};
 };
 
 TEST_P(RunnerOn, ABudgetAsLongAsTheTextIsBitIdenticalToBaseline) {
   const auto ids = model_.ids(kText, 150);
   const int fed = static_cast<int>(ids.size()) - 1;
-  const auto baseline = model_.runner("baseline", {.tokens = fed});
+  const Outcome expected = streamed("baseline", {.tokens = fed}, ids);
   const std::string budget = std::to_string(fed);
   for (const std::string& spec :
        std::vector<std::string>{"window:budget=" + budget,
                                 "streaming:budget=" + budget,
                                 "streaming:budget=" + budget + ",positions=original"}) {
-    const auto other = model_.runner(spec, {.tokens = fed});
-    baseline->begin();
-    other->begin();
-    for (int i = 0; i < fed; ++i) {
-      const std::span token(ids.data() + i, 1);
-      const std::span target(ids.data() + i + 1, 1);
-      const TokenScore expected = baseline->step(token, target)[0];
-      const TokenScore actual = other->step(token, target)[0];
-      ASSERT_EQ(actual.nll, expected.nll) << spec << " at " << i;
-      ASSERT_EQ(actual.best, expected.best);
-    }
-    EXPECT_EQ(other->logits(), baseline->logits()) << spec;
+    expect_same(streamed(spec, {.tokens = fed}, ids), expected);
   }
 }
 
 TEST_P(RunnerOn, AStepDoesNotDependOnTheCapacityPlanned) {
   const auto ids = model_.ids(kText, 100);
-  const auto small = model_.runner("baseline", {.tokens = 99});
-  const auto large = model_.runner("baseline", {.tokens = 1500});
-  const auto expected = stream(*small, ids);
-  const auto actual = stream(*large, ids);
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    ASSERT_EQ(actual[i].nll, expected[i].nll) << i;
-  }
-  EXPECT_EQ(small->logits(), large->logits());
+  expect_same(streamed("baseline", {.tokens = 1500}, ids),
+              streamed("baseline", {.tokens = 99}, ids));
 }
 
 TEST_P(RunnerOn, ARunAfterAnotherEqualsAFreshOne) {
   const auto first = model_.ids("persuasion", 90);
   const auto second = model_.ids(kText, 90);
-  const auto used = model_.runner("streaming:budget=32", {.prompt = 40, .tokens = 89});
+  const RunShape shape{.prompt = 40, .tokens = 89};
+  const Outcome expected = streamed("streaming:budget=32", shape, second);
+  const auto used = model_.runner("streaming:budget=32", shape);
   (void)stream(*used, first);
   used->begin();
   (void)used->prefill(std::span(first).first(40), std::span(first).subspan(40, 1));
-  const auto again = stream(*used, second);
-  const auto fresh = model_.runner("streaming:budget=32", {.prompt = 40, .tokens = 89});
-  const auto expected = stream(*fresh, second);
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    ASSERT_EQ(again[i].nll, expected[i].nll) << i;
-  }
+  const auto scores = stream(*used, second);
+  expect_same({scores, used->logits()}, expected);
 }
 
 TEST_P(RunnerOn, FutureTokensNeverChangePastScores) {
@@ -131,34 +137,31 @@ TEST_P(RunnerOn, FutureTokensNeverChangePastScores) {
 TEST_P(RunnerOn, ABatchRowEqualsThatRowAlone) {
   constexpr std::size_t kPrompt = 30;
   constexpr std::size_t kSteps = 20;
-  const char* const texts[] = {"persuasion", "doctor-moreau", "looking-glass"};
   const RunShape shape{.batch = 3, .prompt = 30, .tokens = 50};
-  const auto together = model_.runner("streaming:budget=24", shape);
-  RunShape one = shape;
-  one.batch = 1;
-  const auto alone = model_.runner("streaming:budget=24", one);
   std::vector<std::vector<std::int32_t>> rows;
   std::vector<std::int32_t> prompts;
-  for (const char* text : texts) {
+  for (const char* text : {"persuasion", "doctor-moreau", "looking-glass"}) {
     rows.push_back(model_.ids(text, kPrompt + kSteps));
     prompts.insert(prompts.end(), rows.back().begin(), rows.back().begin() + kPrompt);
   }
-  const auto column = [&](std::size_t at) {
-    return std::vector<std::int32_t>{rows[0][at], rows[1][at], rows[2][at]};
-  };
   const std::vector<std::int32_t> none(3, kNoTarget);
-  (void)together->prefill(prompts, none);
-  for (std::size_t i = 0; i < kSteps; ++i) {
-    (void)together->step(column(kPrompt + i), none);
+  std::vector<float> logits;
+  {
+    const auto together = model_.runner("streaming:budget=24", shape);
+    (void)together->prefill(prompts, none);
+    for (std::size_t i = kPrompt; i < kPrompt + kSteps; ++i) {
+      (void)together->step(std::vector<std::int32_t>{rows[0][i], rows[1][i], rows[2][i]}, none);
+    }
+    logits = together->logits();
   }
-  const std::vector<float> logits = together->logits();
+  const auto alone = model_.runner("streaming:budget=24", {.prompt = 30, .tokens = 50});
   const auto vocab = static_cast<std::size_t>(model_.config().vocab);
   for (std::size_t row = 0; row < 3; ++row) {
     alone->begin();
     const std::span ids(rows[row]);
     (void)alone->prefill(ids.first(kPrompt), std::span(none).first(1));
-    for (std::size_t i = 0; i < kSteps; ++i) {
-      (void)alone->step(ids.subspan(kPrompt + i, 1), std::span(none).first(1));
+    for (std::size_t i = kPrompt; i < kPrompt + kSteps; ++i) {
+      (void)alone->step(ids.subspan(i, 1), std::span(none).first(1));
     }
     EXPECT_LT(relative_error(std::span(logits).subspan(row * vocab, vocab), alone->logits()),
               rounding(GetParam().compute));
@@ -179,28 +182,29 @@ TEST_P(RunnerOn, BatchRowsOfOneTextAreBitIdentical) {
 
 TEST_P(RunnerOn, ChunkedPrefillEqualsOneShot) {
   const auto ids = model_.ids(kText, 131);
-  const std::span prompt = std::span(ids).first(130);
   const std::span target = std::span(ids).last(1);
+  // The logits of the prompt and of a step after it.
+  const auto logits = [&](const char* spec, std::int32_t chunk) {
+    const auto runner = model_.runner(spec, {.prompt = 130, .tokens = 131, .chunk = chunk});
+    (void)runner->prefill(std::span(ids).first(130), target);
+    std::vector<float> both = runner->logits();
+    (void)runner->step(target, target);
+    const std::vector<float> after = runner->logits();
+    both.insert(both.end(), after.begin(), after.end());
+    return both;
+  };
   for (const char* spec : {"baseline", "streaming:budget=48"}) {
-    const auto whole = model_.runner(spec, {.prompt = 130, .tokens = 131});
-    const auto chunked = model_.runner(spec, {.prompt = 130, .tokens = 131, .chunk = 37});
-    (void)whole->prefill(prompt, target);
-    (void)chunked->prefill(prompt, target);
-    EXPECT_LT(relative_error(chunked->logits(), whole->logits()), rounding(GetParam().compute));
-    (void)whole->step(target, target);
-    (void)chunked->step(target, target);
-    EXPECT_LT(relative_error(chunked->logits(), whole->logits()), rounding(GetParam().compute));
+    EXPECT_LT(relative_error(logits(spec, 37), logits(spec, 0)), rounding(GetParam().compute));
   }
 }
 
 TEST_P(RunnerOn, PrefillEqualsStepsWhenNothingIsCut) {
   const auto ids = model_.ids(kText, 100);
-  const auto steps = model_.runner("baseline", {.prompt = 100, .tokens = 101});
-  const auto scores = stream(*steps, ids);
-  const auto prompt = model_.runner("baseline", {.prompt = 100, .tokens = 101});
+  const Outcome steps = streamed("baseline", {.tokens = 99}, ids);
+  const auto prompt = model_.runner("baseline", {.prompt = 99, .tokens = 99});
   const auto score = prompt->prefill(std::span(ids).first(99), std::span(ids).last(1))[0];
-  EXPECT_EQ(score.best, scores.back().best);
-  EXPECT_LT(relative_error(prompt->logits(), steps->logits()), rounding(GetParam().compute));
+  EXPECT_EQ(score.best, steps.scores.back().best);
+  EXPECT_LT(relative_error(prompt->logits(), steps.logits), rounding(GetParam().compute));
 }
 
 TEST_P(RunnerOn, HoldsWhatItPlans) {
