@@ -55,7 +55,7 @@ NvmlDevice find(const Library& library, const kernels::DeviceInfo& info) {
 }
 
 std::optional<Clocks> read(const Library& library, const kernels::DeviceInfo& info) {
-  const NvmlDevice device = find(library, info);
+  auto* const device = find(library, info);
   if (device == nullptr) {
     return std::nullopt;
   }

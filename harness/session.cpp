@@ -98,7 +98,7 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
-Session::Session(Experiment experiment, Listener& listener)
+Session::Session(const Experiment& experiment, Listener& listener)
     : experiment_(checked(experiment)),
       listener_(listener),
       protocol_(find_protocol(experiment_.protocol)),

@@ -43,7 +43,7 @@ class Session {
  public:
   /// Checks and plans everything: after it nothing is left that could be refused. Reads configs,
   /// file headers, texts and tokenizers, but no weights. Throws kvg::Error. `listener` outlives it.
-  Session(Experiment experiment, Listener& listener);
+  Session(const Experiment& experiment, Listener& listener);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

@@ -112,6 +112,7 @@ std::vector<Workload> make_workloads(const Experiment& experiment,
     }
     // Every text is found before the first is tokenised, which takes longer.
     std::vector<datasets::Text> texts;
+    texts.reserve(names.size());
     for (const std::string& name : names) {
       texts.push_back(datasets::load_text(name));
     }

@@ -40,7 +40,7 @@ struct Loaded {
 
 void bm_step(benchmark::State& state) {
   Loaded loaded;
-  for (const auto _ : state) {
+  while (state.KeepRunning()) {
     loaded.step();
   }
 }
@@ -57,7 +57,7 @@ void bm_lap(benchmark::State& state) {
                       kSteps;
   MemoryMeter meter(*loaded.backend);
   double laps = 0.0;
-  for (const auto _ : state) {
+  while (state.KeepRunning()) {
     laps += seconds_of([&meter] { meter.lap(); });
   }
   state.counters["share"] =

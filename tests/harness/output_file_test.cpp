@@ -22,7 +22,7 @@ class OutputFile : public testing::Test {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
   }
-  ~OutputFile() override { fs::remove_all(folder_); }
+  void TearDown() override { fs::remove_all(folder_); }
 
   static std::string read(const fs::path& file) {
     std::ifstream stream(file, std::ios::binary);
