@@ -1,5 +1,5 @@
 #include "kernels/cuda/activation.cuh"
-#include "kernels/cuda/gemv.cuh"
+#include "kernels/cuda/gemv_elements.cuh"
 
 namespace kvg::kernels {
 namespace {
@@ -71,16 +71,14 @@ bool fits_decode(const Target& target, DType compute, int rows, int in) {
   if (rows > kMaxDecodeRows) {
     return false;
   }
-  int staged = 1;
-  while (staged < rows) {
-    staged *= 2;
-  }
   // What a kernel declares besides: the statistics of the rows.
   constexpr std::size_t kDeclaredBytes = kMaxDecodeRows * kGemvWarps * sizeof(Moments);
-  const std::size_t bytes = static_cast<std::size_t>(staged) *
-                            static_cast<std::size_t>(gemv_stride(in)) * size_of(compute);
-  return kGemvRingBytes + bytes + kGemvSumBytes + kDeclaredBytes <=
-         static_cast<std::size_t>(target.shared_bytes);
+  const std::size_t bytes = compute == DType::kF32
+                                ? static_cast<std::size_t>(rows) *
+                                      static_cast<std::size_t>(gemv_stride(in)) * sizeof(float)
+                                : static_cast<std::size_t>(tile_stages(target)) * kStageBytes +
+                                      tile_input_bytes(rows, in);
+  return bytes + kDeclaredBytes <= static_cast<std::size_t>(target.shared_bytes);
 }
 
 void decode_project(const Target& target, DType compute, const ProjectArgs& args) {

@@ -1,4 +1,4 @@
-#include "kernels/cuda/gemv.cuh"
+#include "kernels/cuda/gemv_elements.cuh"
 #include "kernels/cuda/place.cuh"
 
 namespace kvg::kernels {

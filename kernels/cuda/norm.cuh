@@ -5,12 +5,12 @@
 
 namespace kvg::kernels {
 
-/// What a warp's share of a row adds to its statistics: lane and stride walk over the elements.
+/// The statistics of a thread's share of a row: every walk.y-th element from walk.x on.
 /// kRms leaves `mean` at 0, so that `squares` are those of the values themselves.
 __device__ inline Moments row_moments(const float* row, int dim, NormKind kind, int2 walk) {
   Moments own;
   float sum = 0.0F;
-#pragma unroll 4
+#pragma unroll 8
   for (int i = walk.x; i < dim; i += walk.y) {
     sum += row[i];
     own.count += 1.0F;
@@ -18,12 +18,12 @@ __device__ inline Moments row_moments(const float* row, int dim, NormKind kind, 
   if (kind == NormKind::kLayer && own.count > 0.0F) {
     own.mean = sum / own.count;
   }
-#pragma unroll 4
+#pragma unroll 8
   for (int i = walk.x; i < dim; i += walk.y) {
     const float deviation = row[i] - own.mean;
     own.squares += deviation * deviation;
   }
-  return warp_merge(own);
+  return own;
 }
 
 /// Turns an element of a row into its normalised value.
@@ -32,8 +32,10 @@ struct RowNorm {
   float scale = 1.0F;
 
   __device__ float operator()(float value, const Norm& norm, int i) const {
-    const float scaled = (value - mean) * scale * norm.weight[i];
-    return norm.bias != nullptr ? scaled + norm.bias[i] : scaled;
+    return apply(value, norm.weight[i], norm.bias != nullptr ? norm.bias[i] : 0.0F);
+  }
+  __device__ float apply(float value, float weight, float bias) const {
+    return (value - mean) * scale * weight + bias;
   }
 };
 

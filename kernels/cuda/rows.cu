@@ -22,7 +22,8 @@ __global__ void __launch_bounds__(kNormThreads) normalize_kernel(NormArgs args) 
   wait_for_inputs();
   const int thread = threadIdx.x;
   const float* row = args.in + static_cast<std::size_t>(blockIdx.x) * args.dim;
-  const Moments own = row_moments(row, args.dim, args.norm.kind, make_int2(thread, kNormThreads));
+  const Moments own =
+      warp_merge(row_moments(row, args.dim, args.norm.kind, make_int2(thread, kNormThreads)));
   if (thread % kWarp == 0) {
     partial[thread / kWarp] = own;
   }
