@@ -201,8 +201,10 @@ __device__ void attend_chunk(const AttendKernelArgs& args,
     } else {
       wait_copies<1>();
     }
-    score_tile<T, Dim, Group>(
-        shared.tiles[stage][0], shared.queries, shared.scores, sinks - begin, work.end - begin);
+    score_tile<T, Dim, Group>(shared.tiles[stage][0],
+                              shared.queries,
+                              shared.scores,
+                              make_int2(sinks - begin, work.end - begin));
     __syncthreads();
     weigh_tile<kEntries, Group>(shared.scores, shared.running, shared.decay);
     if (more) {

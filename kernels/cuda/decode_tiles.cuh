@@ -31,16 +31,19 @@ struct Softmax {
   float sum;
 };
 
-// scores[entry][query] of a tile, scaled to log2 units. Entries in sink slots meet the sink query.
+// scores[entry][query] of a tile, scaled to log2 units. The first sinks_entries.x entries meet the
+// sink query; those from sinks_entries.y on are not there.
 template <typename T, int Dim, int Group>
-__device__ inline void score_tile(
-    const T* keys, const float* queries, float* scores, int sink_entries, int entries) {
+__device__ inline void score_tile(const T* keys,
+                                  const float* queries,
+                                  float* scores,
+                                  int2 sinks_entries) {
   using Shape = Tile<T, Dim>;
   constexpr int kShare = Shape::kThreadsPerEntry;
   constexpr int kCount = Pack<T>::kCount;
   const int entry = threadIdx.x / kShare;
   const int share = threadIdx.x % kShare;
-  const float* query = queries + (entry < sink_entries ? Group * Dim : 0);
+  const float* query = queries + (entry < sinks_entries.x ? Group * Dim : 0);
   float sums[Group] = {};
 #pragma unroll 4
   for (int pack = share; pack < Shape::kPacks; pack += kShare) {
@@ -66,7 +69,7 @@ __device__ inline void score_tile(
       sums[g] += __shfl_xor_sync(kAllLanes, sums[g], step);
     }
     if (share == 0) {
-      scores[entry * Group + g] = entry < entries ? sums[g] : -INFINITY;
+      scores[entry * Group + g] = entry < sinks_entries.y ? sums[g] : -INFINITY;
     }
   }
 }

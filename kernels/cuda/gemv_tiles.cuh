@@ -184,8 +184,8 @@ __device__ inline void multiply_tile(const GemvArgs& args,
       const Pack<T> lower = ring.packed(row + 8, piece);
       const unsigned first[4] = {upper.words[0], lower.words[0], upper.words[1], lower.words[1]};
       const unsigned second[4] = {upper.words[2], lower.words[2], upper.words[3], lower.words[3]};
-      multiply(even, first, in.words[0], in.words[1], T{});
-      multiply(odd, second, in.words[2], in.words[3], T{});
+      multiply(even, first, {in.words[0], in.words[1]}, T{});
+      multiply(odd, second, {in.words[2], in.words[3]}, T{});
     }
     ring.release();
     ring.issue();
@@ -203,11 +203,11 @@ __device__ inline void multiply_tile(const GemvArgs& args,
 template <typename Epilogue>
 __device__ inline void finish_tiles(const GemvArgs& args,
                                     const Epilogue& epilogue,
-                                    const Tiles<Epilogue::kWidth>& tiles,
                                     int2 from_to,
                                     const float* sums) {
   constexpr int kWidth = Epilogue::kWidth;
   constexpr int kUnits = Tiles<kWidth>::kUnits;
+  const Tiles<kWidth> tiles(gemv_units(args).x, gemv_units(args).y);
   const int slots = (from_to.y - from_to.x) * kUnits;
   for (int i = threadIdx.x; i < slots * args.rows; i += kGemvThreads) {
     const int input = i / slots;
@@ -258,7 +258,7 @@ __global__ void __launch_bounds__(kGemvThreads, 2)
       multiply_tile(args, ring, x, now + at * args.rows);
     }
     __syncthreads();
-    finish_tiles(args, epilogue, tiles, make_int2(from, to), now);
+    finish_tiles(args, epilogue, make_int2(from, to), now);
     float* const done = now;
     now = next;
     next = done;

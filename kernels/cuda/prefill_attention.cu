@@ -55,8 +55,8 @@ __device__ void score_keys(const T* queries,
     for (int tile = 0; tile < Shape<Dim>::kKeyTiles; tile += 2) {
       unsigned b[4];
       load_matrices(b, key_at + tile * 8 * kStride + k);
-      multiply(scores[tile], a, b[0], b[1], T{});
-      multiply(scores[tile + 1], a, b[2], b[3], T{});
+      multiply(scores[tile], a, {b[0], b[1]}, T{});
+      multiply(scores[tile + 1], a, {b[2], b[3]}, T{});
     }
   }
 }
@@ -126,8 +126,8 @@ __device__ void mix_values(const float (&weights)[Shape<Dim>::kKeyTiles][4],
     for (int d = 0; d < Shape<Dim>::kDimTiles; d += 2) {
       unsigned b[4];
       load_matrices_transposed(b, value_at + tile * 8 * kStride + d * 8);
-      multiply(state.out[d], a, b[0], b[1], T{});
-      multiply(state.out[d + 1], a, b[2], b[3], T{});
+      multiply(state.out[d], a, {b[0], b[1]}, T{});
+      multiply(state.out[d + 1], a, {b[2], b[3]}, T{});
     }
   }
 }
@@ -155,6 +155,31 @@ __device__ void store_rows(const PrefillAttendArgs& args,
   }
 }
 
+// Addresses of this block's queries, and of the keys and values of their kv_head.
+template <typename T>
+struct Work {
+  int first;  // query
+  std::int64_t pitch;
+  const T* queries;
+  const T* keys;
+  const T* values;
+  T* out;  // of query 0
+
+  __device__ Work(const PrefillAttendArgs& args, int dim)
+      : first(static_cast<int>(gridDim.x - 1 - blockIdx.x) * kQueries),
+        pitch(static_cast<std::int64_t>(args.shape.heads) * dim) {
+    const int head = blockIdx.y;
+    const std::int64_t batch = blockIdx.z;
+    const std::int64_t rows_at = batch * args.tokens * pitch + head * dim;
+    const int kv_head = head / (args.shape.heads / args.shape.kv_heads);
+    const std::int64_t kv_at = batch * args.kv.batch_stride + kv_head * args.kv.head_stride;
+    queries = static_cast<const T*>(args.query) + rows_at + first * pitch;
+    keys = static_cast<const T*>(args.kv.keys) + kv_at;
+    values = static_cast<const T*>(args.kv.values) + kv_at;
+    out = static_cast<T*>(args.out) + rows_at;
+  }
+};
+
 template <typename T, int Dim>
 __global__ void __launch_bounds__(kThreads) flash_kernel(PrefillAttendArgs args) {
   constexpr int kKeys = Shape<Dim>::kKeys;
@@ -163,29 +188,20 @@ __global__ void __launch_bounds__(kThreads) flash_kernel(PrefillAttendArgs args)
   auto& shared = *reinterpret_cast<FlashShared<T, Dim>*>(raw);
   allow_next();
   wait_for_inputs();
-  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kQueries;
-  const int head = blockIdx.y;
-  const std::int64_t batch = blockIdx.z;
-  const std::int64_t pitch = static_cast<std::int64_t>(args.shape.heads) * Dim;
-  const std::int64_t rows_at = batch * args.tokens * pitch + head * Dim;
-  const T* queries = static_cast<const T*>(args.query) + rows_at + first * pitch;
-  const int kv_head = head / (args.shape.heads / args.shape.kv_heads);
-  const std::int64_t kv_at = batch * args.kv.batch_stride + kv_head * args.kv.head_stride;
-  const T* keys = static_cast<const T*>(args.kv.keys) + kv_at;
-  const T* values = static_cast<const T*>(args.kv.values) + kv_at;
-  const int end = args.past + min(first + kQueries, args.tokens);
+  const Work<T> work(args, Dim);
+  const int end = args.past + min(work.first + kQueries, args.tokens);
   const auto load = [&](int stage, int begin) {
     const std::int64_t at = static_cast<std::int64_t>(begin) * Dim;
     const int2 rows = make_int2(kKeys, end - begin);
-    copy_rows<T, Dim, kStride, kThreads>(shared.tiles[stage][0], keys + at, rows, Dim);
-    copy_rows<T, Dim, kStride, kThreads>(shared.tiles[stage][1], values + at, rows, Dim);
+    copy_rows<T, Dim, kStride, kThreads>(shared.tiles[stage][0], work.keys + at, rows, Dim);
+    copy_rows<T, Dim, kStride, kThreads>(shared.tiles[stage][1], work.values + at, rows, Dim);
   };
   copy_rows<T, Dim, kStride, kThreads>(
-      shared.queries, queries, make_int2(kQueries, args.tokens - first), pitch);
+      shared.queries, work.queries, make_int2(kQueries, args.tokens - work.first), work.pitch);
   load(0, 0);
 
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * 16;
-  const int lane_row = first + warp_row + static_cast<int>(threadIdx.x) % kWarp / 4;
+  const int lane_row = work.first + warp_row + static_cast<int>(threadIdx.x) % kWarp / 4;
   Accumulator<Dim> state;
   int stage = 0;
   for (int begin = 0; begin < end; begin += kKeys, stage ^= 1) {
@@ -208,7 +224,7 @@ __global__ void __launch_bounds__(kThreads) flash_kernel(PrefillAttendArgs args)
     mix_values<T, Dim>(scores, shared.tiles[stage][1], state);
     __syncthreads();
   }
-  store_rows<T, Dim>(args, state, static_cast<T*>(args.out) + rows_at, lane_row);
+  store_rows<T, Dim>(args, state, work.out, lane_row);
 }
 
 template <typename T>

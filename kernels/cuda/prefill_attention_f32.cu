@@ -34,43 +34,18 @@ __device__ float score_key(const float* query, const float* key) {
   return sum;
 }
 
+// A query's running softmax and this lane's channels of its result.
 template <int Dim>
-__global__ void __launch_bounds__(kThreads) plain_kernel(PrefillAttendArgs args) {
-  constexpr int kStride = PlainShared<Dim>::kStride;
-  constexpr int kOwn = (Dim + kWarp - 1) / kWarp;
-  extern __shared__ __align__(16) unsigned char raw[];
-  auto& shared = *reinterpret_cast<PlainShared<Dim>*>(raw);
-  allow_next();
-  wait_for_inputs();
-  const int lane = threadIdx.x % kWarp;
-  const int warp = threadIdx.x / kWarp;
-  const int first = blockIdx.x * kQueries;
-  const int query = first + warp;
-  const int head = blockIdx.y;
-  const std::int64_t batch = blockIdx.z;
-  const std::int64_t pitch = static_cast<std::int64_t>(args.shape.heads) * Dim;
-  const std::int64_t row_at = (batch * args.tokens + query) * pitch + head * Dim;
-  const int kv_head = head / (args.shape.heads / args.shape.kv_heads);
-  const std::int64_t kv_at = batch * args.kv.batch_stride + kv_head * args.kv.head_stride;
-  const float* keys = static_cast<const float*>(args.kv.keys) + kv_at;
-  const float* values = static_cast<const float*>(args.kv.values) + kv_at;
-  const bool present = query < args.tokens;
-  for (int i = lane; i < Dim; i += kWarp) {
-    shared.queries[warp][i] =
-        present ? static_cast<const float*>(args.query)[row_at + i] * args.scale * kLog2E : 0.0F;
-  }
-  const int end = args.past + min(first + kQueries, args.tokens);
+struct Running {
+  static constexpr int kOwn = (Dim + kWarp - 1) / kWarp;
+
   float largest = -INFINITY;
   float sum = 0.0F;
   float mixed[kOwn] = {};
-  for (int begin = 0; begin < end; begin += kKeys) {
-    const std::int64_t at = static_cast<std::int64_t>(begin) * Dim;
-    const int2 rows = make_int2(kKeys, end - begin);
-    copy_rows<float, Dim, kStride, kThreads>(shared.keys, keys + at, rows, Dim);
-    copy_rows<float, Dim, kStride, kThreads>(shared.values, values + at, rows, Dim);
-    wait_copies<0>();
-    const float dot = score_key<Dim>(shared.queries[warp], shared.keys + lane * kStride);
-    const float score = begin + lane <= args.past + query ? dot : -INFINITY;
+
+  // Takes a tile: this lane's score, and the values of all lanes' keys.
+  __device__ void take(float score, const float* values) {
+    const int lane = threadIdx.x % kWarp;
     const float now = fmaxf(largest, warp_max(score));
     const float weight = exp2f(score - now);
     const float decay = exp2f(largest - now);
@@ -81,22 +56,67 @@ __global__ void __launch_bounds__(kThreads) plain_kernel(PrefillAttendArgs args)
       mixed[own] *= decay;
     }
     for (int key = 0; key < kKeys; ++key) {
-      const float shared_weight = __shfl_sync(kAllLanes, weight, key);
+      const float key_weight = __shfl_sync(kAllLanes, weight, key);
 #pragma unroll
       for (int own = 0; own < kOwn; ++own) {
-        if (own * kWarp + lane < Dim) {
+        const int channel = own * kWarp + lane;
+        if (channel < Dim) {
           mixed[own] =
-              fmaf(shared_weight, shared.values[key * kStride + own * kWarp + lane], mixed[own]);
+              fmaf(key_weight, values[key * PlainShared<Dim>::kStride + channel], mixed[own]);
         }
       }
     }
+  }
+
+  __device__ void store(float* out) const {
+#pragma unroll
+    for (int own = 0; own < kOwn; ++own) {
+      const int channel = own * kWarp + static_cast<int>(threadIdx.x) % kWarp;
+      if (channel < Dim) {
+        out[channel] = mixed[own] / sum;
+      }
+    }
+  }
+};
+
+template <int Dim>
+__global__ void __launch_bounds__(kThreads) plain_kernel(PrefillAttendArgs args) {
+  constexpr int kStride = PlainShared<Dim>::kStride;
+  extern __shared__ __align__(16) unsigned char raw[];
+  auto& shared = *reinterpret_cast<PlainShared<Dim>*>(raw);
+  allow_next();
+  wait_for_inputs();
+  const int lane = threadIdx.x % kWarp;
+  const int warp = threadIdx.x / kWarp;
+  const int first = blockIdx.x * kQueries;
+  const int query = first + warp;
+  const bool present = query < args.tokens;
+  const int head = blockIdx.y;
+  const std::int64_t batch = blockIdx.z;
+  const std::int64_t pitch = static_cast<std::int64_t>(args.shape.heads) * Dim;
+  const std::int64_t row_at = (batch * args.tokens + query) * pitch + head * Dim;
+  const int kv_head = head / (args.shape.heads / args.shape.kv_heads);
+  const std::int64_t kv_at = batch * args.kv.batch_stride + kv_head * args.kv.head_stride;
+  const float* keys = static_cast<const float*>(args.kv.keys) + kv_at;
+  const float* values = static_cast<const float*>(args.kv.values) + kv_at;
+  for (int i = lane; i < Dim; i += kWarp) {
+    shared.queries[warp][i] =
+        present ? static_cast<const float*>(args.query)[row_at + i] * args.scale * kLog2E : 0.0F;
+  }
+  const int end = args.past + min(first + kQueries, args.tokens);
+  Running<Dim> running;
+  for (int begin = 0; begin < end; begin += kKeys) {
+    const std::int64_t at = static_cast<std::int64_t>(begin) * Dim;
+    const int2 rows = make_int2(kKeys, end - begin);
+    copy_rows<float, Dim, kStride, kThreads>(shared.keys, keys + at, rows, Dim);
+    copy_rows<float, Dim, kStride, kThreads>(shared.values, values + at, rows, Dim);
+    wait_copies<0>();
+    const float dot = score_key<Dim>(shared.queries[warp], shared.keys + lane * kStride);
+    running.take(begin + lane <= args.past + query ? dot : -INFINITY, shared.values);
     __syncthreads();
   }
-#pragma unroll
-  for (int own = 0; own < kOwn; ++own) {
-    if (present && own * kWarp + lane < Dim) {
-      static_cast<float*>(args.out)[row_at + own * kWarp + lane] = mixed[own] / sum;
-    }
+  if (present) {
+    running.store(static_cast<float*>(args.out) + row_at);
   }
 }
 
