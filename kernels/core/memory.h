@@ -81,7 +81,7 @@ class Pool {
   /// Reads the counters and the allocator's own figures; waits for nothing.
   [[nodiscard]] MemoryStats stats() const;
 
-  /// Every peak becomes what is held now.
+  /// Every peak becomes what is held now. Waits for the device and hands back what is kept free.
   void reset_peak();
 
   /// Refuses allocations that would bring the sum above `bytes`; 0 removes the limit.

@@ -78,6 +78,11 @@ Pool::AllocatorPeaks DevicePool::do_peaks(std::size_t) const {
 }
 
 void DevicePool::do_reset_peaks() {
+  // What was freed but kept would stay in the reserved mark, and a run would depend on the one
+  // before it.
+  KVG_CUDA_CHECK(cudaSetDevice(device_));
+  KVG_CUDA_CHECK(cudaStreamSynchronize(stream_));
+  KVG_CUDA_CHECK(cudaMemPoolTrimTo(pool_, 0));
   rearm_mark(pool_, cudaMemPoolAttrUsedMemHigh);
   rearm_mark(pool_, cudaMemPoolAttrReservedMemHigh);
 }
