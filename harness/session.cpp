@@ -218,7 +218,7 @@ Record Session::run_row(const PlannedRow& row, const model::Weights& weights) {
 
 void Session::measure(const PlannedRow& row, const model::Weights& weights, Record& record) {
   MemoryMeter meter(*backend_);
-  model::Runner runner(source_.config, weights, *backend_, *row.policy, row.shape);
+  model::Runner runner({source_.config, weights}, *backend_, *row.policy, row.shape);
   const Workload& workload = *row.workload;
   const Tick silent;
   if (const std::int32_t steps = value_of(experiment_, &Experiment::warmup); steps > 0) {

@@ -75,17 +75,16 @@ struct Rows {
 }  // namespace
 
 struct Runner::State {
-  State(const Config& model_config,
-        const Weights& model_weights,
+  State(const Model& model,
         kernels::Backend& device,
         const kvcompress::Policy& policy,
         const RunShape& run)
-      : config(model_config),
-        weights(model_weights),
+      : config(model.config),
+        weights(model.weights),
         backend(device),
         shape(run),
-        cache(device, policy, cache_shape(model_config, run, device.compute_dtype())),
-        at(lay_out(model_config, run, device.compute_dtype(), must_cut(policy, run))),
+        cache(device, policy, cache_shape(model.config, run, device.compute_dtype())),
+        at(lay_out(model.config, run, device.compute_dtype(), must_cut(policy, run))),
         activations(device.pool().allocate(at.total, MemoryClass::kActivations)),
         io(device.host_pool().allocate(io_bytes(run), MemoryClass::kActivations)),
         scores(static_cast<std::size_t>(run.batch)) {
@@ -288,13 +287,12 @@ std::span<const TokenScore> Runner::State::collect() {
   return scores;
 }
 
-Runner::Runner(const Config& config,
-               const Weights& weights,
+Runner::Runner(const Model& model,
                kernels::Backend& backend,
                const kvcompress::Policy& policy,
                const RunShape& shape) {
-  check_shape(config, shape);
-  state_ = std::make_unique<State>(config, weights, backend, policy, shape);
+  check_shape(model.config, shape);
+  state_ = std::make_unique<State>(model, backend, policy, shape);
   State& state = *state_;
   // One step for real, so that every kernel is loaded before the capture.
   std::fill_n(state.tokens(), shape.batch, 0);

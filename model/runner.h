@@ -14,6 +14,12 @@
 
 namespace kvg::model {
 
+/// A model that is loaded; both parts outlive what refers to them.
+struct Model {
+  const Config& config;
+  const Weights& weights;
+};
+
 /// What a runner must be able to do.
 struct RunShape {
   int batch = 1;
@@ -48,9 +54,8 @@ inline constexpr std::int32_t kNoTarget = -1;
 /// time runs on a backend.
 class Runner {
  public:
-  /// `weights` and `backend` outlive the runner. Throws OutOfMemory.
-  Runner(const Config& config,
-         const Weights& weights,
+  /// What `model` refers to and `backend` outlive the runner. Throws OutOfMemory.
+  Runner(const Model& model,
          kernels::Backend& backend,
          const kvcompress::Policy& policy,
          const RunShape& shape);

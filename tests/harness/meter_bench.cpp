@@ -18,8 +18,7 @@ struct Loaded {
       : backend(kernels::make_backend(kernels::find_device("auto"), {})),
         source(model::find_model("tiny-llama", 0)),
         weights(model::load_weights(source, *backend, {})),
-        runner(source.config,
-               weights,
+        runner({source.config, weights},
                *backend,
                kvcompress::parse_policy("streaming_256"),
                {.batch = 1, .prompt = 0, .tokens = kTokens, .chunk = 0}) {}

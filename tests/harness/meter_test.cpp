@@ -106,7 +106,7 @@ class MeteredPolicies : public Meter {
   Run run(const char* spec) {
     const auto policy = kvcompress::parse_policy(spec);
     MemoryMeter meter(*backend_);
-    model::Runner runner(source_.config, weights_, *backend_, policy, kShape);
+    model::Runner runner({source_.config, weights_}, *backend_, policy, kShape);
     for (const std::int32_t token : {1, 917, 823}) {
       runner.step(std::vector{token}, std::vector{model::kNoTarget});
     }
@@ -165,7 +165,7 @@ TEST_F(MeteredPolicies, FallWithTheBudgetInAnyOrder) {
 TEST_F(MeteredPolicies, CostUnderAThousandthOfARun) {
   MemoryMeter meter(*backend_);
   model::Runner runner(
-      source_.config, weights_, *backend_, kvcompress::parse_policy("streaming_64"), kShape);
+      {source_.config, weights_}, *backend_, kvcompress::parse_policy("streaming_64"), kShape);
   const double step = seconds_of([&runner] {
                         for (int i = 0; i < 100; ++i) {
                           runner.step(std::vector{1}, std::vector{model::kNoTarget});

@@ -52,8 +52,7 @@ class GoldenLogits : public testing::TestWithParam<const char*> {
  protected:
   [[nodiscard]] Runner runner(std::int32_t prompt) const {
     const auto tokens = static_cast<std::int32_t>(golden_.ids.size());
-    return {source_.config,
-            weights_,
+    return {{source_.config, weights_},
             *backend_,
             kvcompress::parse_policy("baseline"),
             {.prompt = prompt, .tokens = tokens}};

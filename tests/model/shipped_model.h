@@ -47,7 +47,7 @@ class ShippedModel {
   [[nodiscard]] std::unique_ptr<model::Runner> runner(std::string_view policy,
                                                       const model::RunShape& shape) {
     return std::make_unique<model::Runner>(
-        source_.config, weights_, *backend_, kvcompress::parse_policy(policy), shape);
+        model::Model{source_.config, weights_}, *backend_, kvcompress::parse_policy(policy), shape);
   }
 
   [[nodiscard]] kernels::Backend& backend() { return *backend_; }
