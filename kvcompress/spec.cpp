@@ -58,7 +58,9 @@ Params::Params(std::string_view owner,
                std::span<const ParamInfo> infos,
                const std::map<std::string, std::string, std::less<>>& given) {
   for (const auto& [key, text] : given) {
-    if (std::ranges::none_of(infos, [&](const ParamInfo& info) { return info.name == key; })) {
+    if (std::ranges::none_of(infos, [name = std::string_view(key)](const ParamInfo& info) {
+          return info.name == name;
+        })) {
       throw InvalidArgument("policy " + std::string(owner) + " has no parameter " + quoted(key) +
                             "; it takes: " + names_of(infos));
     }
