@@ -18,9 +18,9 @@ using testing_support::stream;
 constexpr std::int32_t kTokens = 2048;
 
 const nlohmann::json& oracles() {
-  static const nlohmann::json json =
+  static const nlohmann::json kJson =
       nlohmann::json::parse(std::ifstream(KVG_GOLDEN_DIR "/oracles.json"));
-  return json;
+  return kJson;
 }
 
 struct Case {
