@@ -2,8 +2,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <fstream>
 #include <string>
+#include <system_error>
 #include <unistd.h>
 
 #include "kernels/core/error.h"
@@ -26,8 +28,44 @@ void write(const fs::path& file, std::string_view document) {
   }
 }
 
+// What the system says of a path; nothing is there when it says nothing.
+fs::file_status status_of(const fs::path& file) {
+  std::error_code error;
+  return fs::status(file, error);
+}
+
 bool is_special(const fs::path& file) {
-  return fs::exists(file) && !fs::is_regular_file(file);
+  const fs::file_status status = status_of(file);
+  return fs::exists(status) && !fs::is_regular_file(status);
+}
+
+// Opens `probe` as a write would and leaves it as it was: permissions alone tell too little (root,
+// names too long, file systems without files of their own).
+void try_to_write(const fs::path& probe, const fs::path& file) {
+  const fs::file_status status = status_of(probe);
+  const bool exists = fs::exists(status);
+  const int create = exists ? 0 : O_CREAT | O_EXCL;
+  // A pipe without a reader is opened by the write itself.
+  if (fs::is_fifo(status)) {
+    return;
+  }
+  const int descriptor = ::open(probe.c_str(), O_WRONLY | O_CLOEXEC | create, 0666);
+  if (descriptor < 0) {
+    refuse(file, std::strerror(errno));
+  }
+  ::close(descriptor);
+  if (!exists) {
+    ::unlink(probe.c_str());
+  }
+}
+
+bool ends_within_a_line(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary | std::ios::ate);
+  if (!in || in.tellg() <= 0) {
+    return false;
+  }
+  in.seekg(-1, std::ios::end);
+  return in.get() != '\n';
 }
 
 }  // namespace
@@ -36,18 +74,20 @@ void check_writable(const fs::path& file) {
   if (file.empty()) {
     throw InvalidArgument("cannot write to a file without a name");
   }
-  if (fs::is_directory(file)) {
+  if (fs::is_directory(status_of(file))) {
     refuse(file, "it is a folder");
   }
   const fs::path folder = fs::absolute(file).parent_path();
-  if (!fs::is_directory(folder)) {
+  if (const fs::file_status status = status_of(folder);
+      status.type() == fs::file_type::not_found ||
+      (fs::exists(status) && !fs::is_directory(status))) {
     refuse(file, "there is no folder " + folder.string());
   }
-  const bool exists = fs::exists(file);
-  const fs::path& target = exists ? file : folder;
-  if (access(target.c_str(), W_OK) != 0) {
-    refuse(file, std::strerror(errno));
+  std::error_code error;
+  if (fs::is_symlink(file, error) && !fs::exists(status_of(file))) {
+    refuse(file, "it is a link to a file that does not exist");
   }
+  try_to_write(file, file);
 }
 
 Rewrite rewrite_file(const fs::path& file) {
@@ -59,13 +99,22 @@ Rewrite rewrite_file(const fs::path& file) {
   const fs::path target = fs::weakly_canonical(fs::absolute(file));
   fs::path temporary = target;
   temporary += ".tmp" + std::to_string(getpid());
-  if (access(target.parent_path().c_str(), W_OK) != 0) {
-    refuse(file, std::strerror(errno));
-  }
+  try_to_write(temporary, file);
   return [target, temporary](std::string_view document) {
     write(temporary, document);
     fs::rename(temporary, target);
   };
+}
+
+std::ofstream open_to_append(const fs::path& file) {
+  check_writable(file);
+  const bool ends_line = !is_special(file) && ends_within_a_line(file);
+  std::ofstream out(file, std::ios::binary | std::ios::app);
+  if (!out) {
+    refuse(file, std::strerror(errno));
+  }
+  out << (ends_line ? "\n" : "") << std::flush;
+  return out;
 }
 
 }  // namespace kvg::harness

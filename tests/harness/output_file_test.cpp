@@ -63,5 +63,34 @@ TEST_F(OutputFile, RefusesAFolderAndAMissingOne) {
   expect_invalid([] { check_writable(""); }, "without a name");
 }
 
+TEST_F(OutputFile, FindsByTryingWhatPermissionsDoNotTell) {
+  expect_invalid([this] { check_writable(folder_ / std::string(300, 'n')); }, "File name too long");
+  expect_invalid([] { check_writable("/proc/kvgauge.json"); }, "cannot write /proc/kvgauge.json: ");
+  fs::create_symlink(folder_ / "nothing", folder_ / "link");
+  expect_invalid([this] { check_writable(folder_ / "link"); },
+                 "it is a link to a file that does not exist");
+  // The name itself fits, the one of the temporary file beside it does not.
+  expect_invalid([this] { static_cast<void>(rewrite_file(folder_ / std::string(253, 'n'))); },
+                 "File name too long");
+}
+
+TEST_F(OutputFile, CheckingLeavesFilesAsTheyWere) {
+  const fs::path file = folder_ / "old";
+  std::ofstream(file) << "content";
+  check_writable(file);
+  check_writable(folder_ / "new");
+  EXPECT_EQ(read(file), "content");
+  EXPECT_FALSE(fs::exists(folder_ / "new"));
+}
+
+TEST_F(OutputFile, AppendsBehindALineThatWasCutShort) {
+  const fs::path file = folder_ / "a.jsonl";
+  open_to_append(file) << "one\n";
+  EXPECT_EQ(read(file), "one\n");
+  open_to_append(file) << "two, cut";
+  open_to_append(file) << "three\n";
+  EXPECT_EQ(read(file), "one\ntwo, cut\nthree\n");
+}
+
 }  // namespace
 }  // namespace kvg::harness
