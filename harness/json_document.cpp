@@ -35,10 +35,24 @@ Json hashed(const HashedName& file) {
   return {{"name", file.name}, {"sha256", null_if_empty(file.sha256)}};
 }
 
-std::string joined(const std::vector<std::string>& words) {
+// A word as a shell reads it back.
+std::string shell_word(const std::string& word) {
+  constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) {
+    return word;
+  }
+  std::string quoted = "'";
+  for (const char letter : word) {
+    quoted += letter == '\'' ? "'\\''" : std::string(1, letter);
+  }
+  return quoted + "'";
+}
+
+std::string shell_line(const std::vector<std::string>& words) {
   std::string line;
   for (const std::string& word : words) {
-    line += (line.empty() ? "" : " ") + word;
+    line += (line.empty() ? "" : " ") + shell_word(word);
   }
   return line;
 }
@@ -111,7 +125,7 @@ Json to_json(const Environment& environment) {
           {"prefill_attention", device.prefill_attention},
           {"decode_attention", device.decode_attention},
           {"time_utc", environment.time_utc},
-          {"command", joined(environment.command)},
+          {"command", shell_line(environment.command)},
           {"weights", hashed(environment.weights)},
           {"texts", std::move(texts)}};
 }

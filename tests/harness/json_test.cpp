@@ -118,5 +118,11 @@ TEST(JsonlReporter, AppendsALineARecordTheMomentItComes) {
   EXPECT_EQ(json::parse(out.str().substr(first.size())).at("status"), "failed");
 }
 
+TEST(Json, KeepsACommandAsAShellReadsIt) {
+  Environment environment = fixed_environment();
+  environment.command = {"kvgauge", "run", "--dataset", "my book's.txt", ""};
+  EXPECT_EQ(to_json(environment).at("command"), "kvgauge run --dataset 'my book'\\''s.txt' ''");
+}
+
 }  // namespace
 }  // namespace kvg::harness
