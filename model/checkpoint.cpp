@@ -72,10 +72,13 @@ fs::path find_shape(std::string_view text, std::string_view name) {
 
 fs::path find_folder(std::string_view text) {
   std::error_code error;
-  if (fs::is_directory(fs::path(text), error)) {
-    return fs::path(text);
+  // A folder that holds no model does not hide the shipped one of its name.
+  const bool shipped = contains(shipped_checkpoints(), text);
+  const fs::path folder(text);
+  if (fs::is_directory(folder, error) && (!shipped || fs::exists(folder / "config.json", error))) {
+    return folder;
   }
-  if (contains(shipped_checkpoints(), text)) {
+  if (shipped) {
     return find_asset(std::string(kCheckpoints) + "/" + std::string(text));
   }
   refuse_name(text);

@@ -54,6 +54,9 @@ std::string architecture_of(const JsonReader& reader) {
 const Family& read_family(const JsonReader& reader) {
   const std::string type = reader.text("model_type", "");
   const std::string architecture = architecture_of(reader);
+  if (type.empty() && architecture.empty()) {
+    reader.refuse("model_type and architectures are missing; supported: " + supported_families());
+  }
   const Family* family = type.empty() ? find_by(&Family::architecture, architecture)
                                       : find_by(&Family::model_type, type);
   if (family == nullptr) {

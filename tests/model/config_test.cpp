@@ -186,7 +186,7 @@ TEST(Config, RefusesUnknownArchitectures) {
                  "(Qwen3ForCausalLM), gpt_neox (GPTNeoXForCausalLM)");
   expect_refused(with(base("llama"), {{"architectures", {"LlamaForSequenceClassification"}}}),
                  "architecture \"LlamaForSequenceClassification\" is not supported; supported: ");
-  expect_refused(json::object(), "model_type \"\" is not supported");
+  expect_refused(json::object(), "model_type and architectures are missing; supported: llama (");
   expect_refused(with(base("llama"), {{"quantization_config", {{"bits", 4}}}}),
                  "quantized checkpoints are not supported");
 }
