@@ -230,7 +230,7 @@ std::string four_digits(double value) {
 }
 
 std::string gigabytes(double bytes) {
-  return four_digits(bytes / kGigabyte) + " GB";
+  return rate(bytes / kGigabyte) + " GB";
 }
 
 }  // namespace kvg::harness

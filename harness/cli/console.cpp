@@ -16,8 +16,15 @@ constexpr std::string_view kEraseLine = "\r\x1b[K";
 }  // namespace
 
 void Console::warn(const std::string& line) {
+  warnings_.push_back(line);
+}
+
+void Console::show_warnings() {
   idle();
-  out_ << "warning: " << line << std::endl;
+  for (const std::string& line : warnings_) {
+    out_ << "warning: " << line << std::endl;
+  }
+  warnings_.clear();
 }
 
 void Console::progress(std::string_view what, std::size_t done, std::size_t total) {

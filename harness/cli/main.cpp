@@ -1,5 +1,7 @@
 #include <exception>
 #include <iostream>
+#include <string>
+#include <vector>
 
 #include "harness/cli/cli.h"
 #include "harness/environment.h"
@@ -17,6 +19,35 @@ constexpr const char* kFooter =
     "  kvgauge list policies       policies and their parameters\n"
     "  kvgauge info                devices";
 
+std::string known_commands(const CLI::App& app) {
+  std::string names;
+  for (const CLI::App* const known : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names += (names.empty() ? "" : ", ") + known->get_name();
+  }
+  return names;
+}
+
+// What the parser found wrong, in the program's own words where its words name no remedy.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  if (chosen.empty()) {
+    const std::vector<std::string> rest = app.remaining();
+    return (rest.empty() ? "no command is given" : "no command named \"" + rest.front() + "\"") +
+           "; known: " + known_commands(app);
+  }
+  const CLI::App& command = *chosen.front();
+  const std::string help = "; see kvgauge " + command.get_name() + " --help";
+  for (const CLI::Option* const option : command.get_options()) {
+    if (option->count() > 1 && option->get_items_expected_max() == 1) {
+      return option->get_name() + " is given more than once" + help;
+    }
+    if (option->count() == 0 && option->get_required()) {
+      return command.get_name() + " needs " + option->get_description() + help;
+    }
+  }
+  return error.what() + help;
+}
+
 int run_program(const cli::Command& command) {
   CLI::App app("Measures what a KV-cache compression method really costs and really saves.",
                "kvgauge");
@@ -32,15 +63,19 @@ int run_program(const cli::Command& command) {
     app.parse(std::vector<std::string>(command.rbegin(), command.rend() - 1));
   } catch (const CLI::CallForHelp&) {
     const auto chosen = app.get_subcommands();
-    std::cout << (chosen.empty() ? app.help() : chosen.front()->help());
+    std::cout << (chosen.empty() ? app.help() : chosen.front()->help(app.get_name()));
     return cli::kAllMeasured;
   } catch (const CLI::CallForVersion&) {
     std::cout << kvg::harness::version_line() << '\n';
     return cli::kAllMeasured;
   } catch (const CLI::ParseError& error) {
-    throw kvg::InvalidArgument(std::string(error.what()) + "; see kvgauge --help");
+    throw kvg::InvalidArgument(explain(app, error));
   }
-  return action();
+  const int code = action();
+  if (!std::cout.flush()) {
+    throw kvg::DataError("the standard output could not be written");
+  }
+  return code;
 }
 
 }  // namespace

@@ -1,13 +1,17 @@
+#include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <unistd.h>
 
 #include "harness/cli/cli.h"
 #include "harness/cli/console.h"
 #include "harness/cli/plan_table.h"
 #include "harness/experiment.h"
+#include "harness/output_file.h"
 #include "harness/reporters/reporters.h"
 #include "harness/session.h"
 #include "kernels/core/error.h"
@@ -32,10 +36,10 @@ constexpr const char* kFooter =
 struct RunFlags {
   Experiment experiment;
   std::vector<std::string> policies;
-  std::string memory_limit;
-  std::string csv;
-  std::string json;
-  std::string jsonl;
+  std::optional<std::string> memory_limit;
+  std::optional<std::string> csv;
+  std::optional<std::string> json;
+  std::optional<std::string> jsonl;
   std::string progress = "auto";
   bool dry_run = false;
 };
@@ -58,7 +62,7 @@ std::uint64_t parse_seed(const std::string& text) {
   const auto [rest, error] = std::from_chars(text.data(), end, value);
   // JSON readers take signed numbers.
   if (error != std::errc{} || rest != end || value > std::uint64_t{INT64_MAX}) {
-    throw InvalidArgument("--seed " + text + " is out of range; allowed: 0 to " +
+    throw InvalidArgument("--seed " + text + " is no whole number in range; allowed: 0 to " +
                           std::to_string(INT64_MAX));
   }
   return value;
@@ -148,21 +152,21 @@ struct Outputs {
 };
 
 void check_outputs(const RunFlags& flags) {
-  const std::vector<std::string> files{flags.csv, flags.json, flags.jsonl};
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    if (files[i].empty()) {
+  std::vector<std::filesystem::path> targets;
+  for (const auto& file : {flags.csv, flags.json, flags.jsonl}) {
+    if (!file) {
       continue;
     }
     if (flags.dry_run) {
-      throw InvalidArgument("--dry-run measures nothing, so there is nothing to write to " +
-                            files[i]);
+      throw InvalidArgument("--dry-run measures nothing, so there is nothing to write to " + *file);
     }
-    for (std::size_t other = i + 1; other < files.size(); ++other) {
-      if (files[i] == files[other]) {
-        throw InvalidArgument("two outputs cannot share the file " + files[i]);
-      }
+    check_writable(*file);
+    // Several ways of writing a path may mean one file.
+    const auto target = std::filesystem::weakly_canonical(std::filesystem::absolute(*file));
+    if (std::ranges::find(targets, target) != targets.end()) {
+      throw InvalidArgument("two outputs cannot share the file " + *file);
     }
-    check_writable(files[i]);
+    targets.push_back(target);
   }
 }
 
@@ -170,15 +174,15 @@ void open_outputs(const RunFlags& flags, Outputs& outputs) {
   const bool colour = isatty(STDOUT_FILENO) != 0;
   outputs.reporters.hold(make_table_reporter(std::cout, colour));
   // What is appended first survives an interruption.
-  if (!flags.jsonl.empty()) {
-    outputs.jsonl.open(flags.jsonl, std::ios::app | std::ios::binary);
+  if (flags.jsonl) {
+    outputs.jsonl = open_to_append(*flags.jsonl);
     outputs.reporters.hold(make_jsonl_reporter(outputs.jsonl));
   }
-  if (!flags.csv.empty()) {
-    outputs.reporters.hold(make_csv_reporter(rewrite_file(flags.csv)));
+  if (flags.csv) {
+    outputs.reporters.hold(make_csv_reporter(rewrite_file(*flags.csv)));
   }
-  if (!flags.json.empty()) {
-    outputs.reporters.hold(make_json_reporter(rewrite_file(flags.json)));
+  if (flags.json) {
+    outputs.reporters.hold(make_json_reporter(rewrite_file(*flags.json)));
   }
 }
 
@@ -186,19 +190,21 @@ int execute(RunFlags flags, const Command& command) {
   if (!flags.policies.empty()) {
     flags.experiment.policies = flags.policies;
   }
-  if (!flags.memory_limit.empty()) {
-    flags.experiment.memory_limit = parse_size(flags.memory_limit);
+  if (flags.memory_limit) {
+    flags.experiment.memory_limit = parse_size(*flags.memory_limit);
   }
   Console console(std::cerr, console_options(flags.progress));
   check_outputs(flags);
   Session session(flags.experiment, console);
   if (flags.dry_run) {
+    console.show_warnings();
     print_plan(session, std::cout);
     return kAllMeasured;
   }
   session.expect_some_fit();
   Outputs outputs;
   open_outputs(flags, outputs);
+  console.show_warnings();
   return session.run(command, outputs.reporters) == 0 ? kAllMeasured : kSomeFailed;
 }
 

@@ -103,7 +103,7 @@ TEST_F(Program, RefusesBadFlags) {
   expect_refused("run --num-samples -3", "--num-samples -3 is out of range; allowed: 1 to");
   expect_refused("run --batch 2", "--batch means nothing to protocol stream");
   expect_refused("run --threads two", "--threads two is no whole number");
-  expect_refused("run --seed -1", "--seed -1 is out of range");
+  expect_refused("run --seed -1", "--seed -1 is no whole number in range; allowed: 0 to");
   expect_refused("run --policy nosuch", "no policy named \"nosuch\"; known: baseline, window");
   expect_refused("run --policy streaming:budget=0", "budget=0 is not allowed");
   expect_refused("run --protocol swim", "known: stream, split, speed");
@@ -115,8 +115,43 @@ TEST_F(Program, RefusesBadFlags) {
   expect_refused("run --nosuch", "--nosuch");
   expect_refused("run --dry-run --csv a.csv", "--dry-run measures nothing");
   expect_refused("run --csv a --json a", "two outputs cannot share the file a");
+  expect_refused("run --csv a --json ./a", "two outputs cannot share the file ./a");
+  expect_refused("run --csv ''", "cannot write to a file without a name");
+  expect_refused("run --memory-limit ''", "such as 8GiB");
   expect_refused("list nosuch", "known: policies, models, datasets, devices");
-  expect_refused("", "subcommand is required");
+}
+
+TEST_F(Program, TellsWhatIsWrongWithACommandLine) {
+  expect_refused("", "no command is given; known: run, info, list, report\n");
+  expect_refused("walk --fast", "no command named \"walk\"; known: run, info, list, report\n");
+  expect_refused("run --seed 1 --seed 2", "--seed is given more than once; see kvgauge run --help");
+  expect_refused("list", "list needs policies, models, datasets or devices; see kvgauge list");
+  expect_refused("report", "report needs files that `kvgauge run --json` wrote");
+}
+
+TEST_F(Program, SaysNothingBesideTheReasonOfARefusal) {
+  write("short.txt", "Some words to be cut into one sample and a rest.");
+  const std::string texts = "--dataset short.txt --dataset short.txt --dataset short.txt ";
+  ASSERT_EQ(run("run --warmup 0 --max-tokens 8 --num-samples 90 --policy baseline " + texts), 0);
+  EXPECT_GE(std::ranges::count(err_, '\n'), 3) << "a warning a text";
+  expect_refused("run --max-tokens 8 --num-samples 90 --memory-limit 1KiB " + texts,
+                 "of --memory-limit");
+  EXPECT_EQ(std::ranges::count(err_, '\n'), 1) << err_;
+}
+
+TEST_F(Program, AFolderWithoutAModelHidesNoShippedOne) {
+  fs::create_directory(folder_ / "tiny-llama");
+  EXPECT_EQ(run(std::string(kSmall) + "--policy baseline"), 0) << err_;
+  write("tiny-llama/config.json", "{}");
+  expect_refused(kSmall, "tiny-llama/config.json: model_type and architectures are missing");
+}
+
+TEST_F(Program, FailsWhenTheTableCannotBeWritten) {
+  const std::string command =
+      "'" KVG_PROGRAM "' list models >/dev/full 2>'" + (folder_ / "stderr.txt").string() + "'";
+  const int status = std::system(command.c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_EQ(read("stderr.txt"), "kvgauge: the standard output could not be written\n");
 }
 
 TEST_F(Program, RefusesCudaWhereThereIsNone) {
@@ -161,6 +196,7 @@ TEST_F(Program, TellsOfItself) {
   for (const char* help : {"--help", "run --help", "info --help", "list --help"}) {
     EXPECT_EQ(run(help), 0) << help;
     EXPECT_NE(out_.find("Examples:"), std::string::npos) << help;
+    EXPECT_NE(out_.find("Usage: kvgauge "), std::string::npos) << out_;
   }
   EXPECT_EQ(run("info --json"), 0);
   EXPECT_EQ(json::parse(out_).at("devices").at(0).at("id"), "cpu");
