@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <fstream>
-#include <iterator>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "kernels/core/assets.h"
 #include "kernels/core/error.h"
@@ -18,6 +18,8 @@ namespace {
 constexpr std::array<std::string_view, 4> kShipped = {
     "persuasion", "doctor-moreau", "looking-glass", "wikitext2-test"};
 constexpr std::string_view kSuffix = ".txt";
+constexpr std::size_t kLargestText = std::size_t{256} << 20U;
+constexpr std::streamsize kBlock = 1 << 20;
 
 std::string shipped_list() {
   std::string list;
@@ -54,8 +56,16 @@ Text find_text(std::string_view name_or_path) {
 
 std::string read_file(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  if (!in) {
+  std::string bytes;
+  std::vector<char> block(kBlock);
+  while (in.read(block.data(), kBlock) || in.gcount() > 0) {
+    bytes.append(block.data(), static_cast<std::size_t>(in.gcount()));
+    // A device may never end.
+    if (bytes.size() > kLargestText) {
+      throw DataError(file.string() + ": more than the 256 MiB that a text may have");
+    }
+  }
+  if (!in.eof()) {
     throw DataError(file.string() + ": not readable");
   }
   return bytes;

@@ -13,6 +13,7 @@ namespace kvg::harness {
 namespace {
 
 constexpr std::int32_t kMaxTokens = 4'194'304;
+constexpr std::int64_t kMaxRandomIds = std::int64_t{kMaxTokens} * 16;
 
 constexpr std::array kCounts{
     CountInfo{.flag = "--max-tokens",
@@ -104,8 +105,23 @@ void check_counts(const Experiment& experiment) {
   }
 }
 
+std::string flag_of(std::optional<std::int32_t> Experiment::*member) {
+  return std::string(std::ranges::find(kCounts, member, &CountInfo::member)->flag);
+}
+
 bool is_synthetic(const Experiment& experiment) {
   return experiment.model.starts_with("synthetic:");
+}
+
+// Random ids are drawn before a plan says whether they fit.
+void check_product(const Experiment& experiment,
+                   std::optional<std::int32_t> Experiment::*rows,
+                   std::optional<std::int32_t> Experiment::*length) {
+  const std::int64_t ids = std::int64_t{value_of(experiment, rows)} * value_of(experiment, length);
+  if (ids > kMaxRandomIds) {
+    throw InvalidArgument(flag_of(rows) + " times " + flag_of(length) + " is " +
+                          std::to_string(ids) + "; at most " + std::to_string(kMaxRandomIds));
+  }
 }
 
 void check_together(const Experiment& experiment) {
@@ -123,11 +139,10 @@ void check_together(const Experiment& experiment) {
                           " leaves nothing to score; allowed: 1 to --max-tokens - 1, here " +
                           std::to_string(value_of(experiment, &Experiment::max_tokens) - 1));
   }
-  const std::int64_t fed = static_cast<std::int64_t>(value_of(experiment, &Experiment::batch)) *
-                           value_of(experiment, &Experiment::prompt_len);
-  if (fed > std::int64_t{kMaxTokens} * 16) {
-    throw InvalidArgument("--batch times --prompt-len is " + std::to_string(fed) + "; at most " +
-                          std::to_string(std::int64_t{kMaxTokens} * 16));
+  if (!reads_text) {
+    check_product(experiment, &Experiment::batch, &Experiment::prompt_len);
+  } else if (is_synthetic(experiment)) {
+    check_product(experiment, &Experiment::num_samples, &Experiment::max_tokens);
   }
   if (experiment.policies.empty()) {
     throw InvalidArgument("no --policy is left to run");

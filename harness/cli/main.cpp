@@ -1,5 +1,6 @@
 #include <exception>
 #include <iostream>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -83,6 +84,9 @@ int run_program(const cli::Command& command) {
 int main(int argc, char** argv) {
   try {
     return run_program({argv, argv + argc});
+  } catch (const std::bad_alloc&) {
+    std::cerr << "kvgauge: the memory of this machine is exhausted" << std::endl;
+    return cli::kRefused;
   } catch (const std::exception& error) {
     std::cerr << "kvgauge: " << error.what() << std::endl;
     return cli::kRefused;

@@ -93,5 +93,10 @@ TEST(LoadText, RefusesInvalidUtf8NamingTheByte) {
                           file.path() + ": not UTF-8: invalid at byte 3");
 }
 
+TEST(LoadText, RefusesAFileWithoutEnd) {
+  expect_throw<DataError>([] { (void)load_text("/dev/zero"); },
+                          "/dev/zero: more than the 256 MiB that a text may have");
+}
+
 }  // namespace
 }  // namespace kvg::datasets

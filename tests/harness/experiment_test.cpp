@@ -69,7 +69,11 @@ TEST(CheckExperiment, RefusesAPromptThatLeavesNothingToScore) {
 
 TEST(CheckExperiment, RefusesMoreIdsThanCanBeIndexed) {
   expect_invalid([] { check({.protocol = "speed", .prompt_len = 4'194'304, .batch = 4096}); },
-                 "--batch times --prompt-len is 17179869184");
+                 "--batch times --prompt-len is 17179869184; at most 67108864");
+  expect_invalid(
+      [] { check({.model = "synthetic:x", .max_tokens = 4'194'304, .num_samples = 100'000}); },
+      "--num-samples times --max-tokens is 419430400000; at most 67108864");
+  EXPECT_NO_THROW(check({.max_tokens = 4'194'304, .num_samples = 100'000})) << "a text ends";
 }
 
 TEST(ValueOf, IsTheDefaultUntilGiven) {
