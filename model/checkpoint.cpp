@@ -74,7 +74,7 @@ fs::path find_folder(std::string_view text) {
   std::error_code error;
   // A folder that holds no model does not hide the shipped one of its name.
   const bool shipped = contains(shipped_checkpoints(), text);
-  const fs::path folder(text);
+  fs::path folder(text);
   if (fs::is_directory(folder, error) && (!shipped || fs::exists(folder / "config.json", error))) {
     return folder;
   }
