@@ -240,8 +240,8 @@ void SafetensorsFile::read_header() {
   std::memcpy(&length, data_, kLengthBytes);
   if (length > kLargestHeader || length > bytes_ - kLengthBytes) {
     throw DataError(path_.string() + ": header length " + std::to_string(length) +
-                    " is beyond the file's " + std::to_string(bytes_) +
-                    " bytes or the format's 100000000");
+                    " is beyond the file: " + std::to_string(bytes_ - kLengthBytes) +
+                    " bytes follow it, and the format allows " + std::to_string(kLargestHeader));
   }
   const std::string_view text(
       static_cast<const char*>(static_cast<const void*>(data_)) + kLengthBytes, length);

@@ -71,9 +71,9 @@ TEST_F(Safetensors, RefusesAFileThatIsMissingOrShort) {
 TEST_F(Safetensors, RefusesAHeaderBeyondTheFile) {
   std::string bytes = safetensors_bytes("{}", 0);
   bytes[0] = 3;
-  expect_refused(bytes, "header length 3 is beyond the file's 10 bytes");
+  expect_refused(bytes, "header length 3 is beyond the file: 2 bytes follow it");
   bytes[7] = '\x7F';
-  expect_refused(bytes, "header length 9151314442816847875 is beyond the file's 10 bytes");
+  expect_refused(bytes, "header length 9151314442816847875 is beyond the file: 2 bytes follow it");
 }
 
 TEST_F(Safetensors, RefusesAHeaderThatIsNoJsonObject) {
