@@ -30,6 +30,10 @@ struct Case {
   double tolerance;  ///< relative, of a perplexity
 };
 
+std::ostream& operator<<(std::ostream& out, const Case& value) {
+  return out << value.model << ' ' << name_of(value.compute);
+}
+
 // CPU: f32 sums in another order than PyTorch's. CUDA f32 likewise; 16-bit weights times
 // activations rounded to 16 bits cost up to 1 %.
 #ifdef KVG_TEST_GPU

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
-#include <numeric>
+#include <ostream>
 
 #include "kernels/core/error.h"
 #include "tests/model/shipped_model.h"
@@ -34,6 +34,10 @@ struct Target {
   const char* device;
   DType compute;
 };
+
+std::ostream& operator<<(std::ostream& out, const Target& value) {
+  return out << value.model << ' ' << name_of(value.compute);
+}
 
 #ifdef KVG_TEST_GPU
 constexpr Target kTargets[] = {{"tiny-llama", "cuda", DType::kF32},
