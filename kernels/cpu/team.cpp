@@ -99,8 +99,12 @@ void Team::finish_task() {
 }
 
 void Team::work_until_stopped(int thread) {
-  while (!stopped_.load(std::memory_order_relaxed)) {
+  while (true) {
+    // Read before the flag: a stop between the two would otherwise be slept through.
     const std::uint32_t seen = jobs_.load(std::memory_order_acquire);
+    if (stopped_.load(std::memory_order_relaxed)) {
+      return;
+    }
     while (work_on_one_task(thread)) {
     }
     wait_for_change(jobs_, seen);

@@ -45,6 +45,18 @@ TEST(Team, JobsFollowOneAnother) {
   EXPECT_EQ(values, std::vector<int>(kTasks, kJobs));
 }
 
+// A stop may meet a thread at any point of its loop.
+TEST(Team, StopsRightAfterAJob) {
+  for (int i = 0; i < 3000; ++i) {
+    std::atomic<int> done = 0;
+    {
+      Team team(4);
+      team.run(i % 7, [&](int, int) { ++done; });
+    }
+    ASSERT_EQ(done, i % 7);
+  }
+}
+
 // A scratch tile belongs to one thread at a time.
 TEST(Team, NoTwoTasksShareAThread) {
   Team team(3);
