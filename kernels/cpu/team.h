@@ -11,7 +11,7 @@ namespace kvg::kernels::cpu {
 ///
 /// The caller works too, and a thread that comes late finds less left to do, so that an operation
 /// never waits for a thread that other processes keep off its core. (OpenMP ends every region with
-/// a barrier of all threads: on two busy cores that took 12 ms a region.)
+/// a barrier of all threads.)
 class Team {
  public:
   /// The caller and `threads - 1` more.
