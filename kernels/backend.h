@@ -9,6 +9,9 @@
 #include "kernels/core/memory.h"
 #include "kernels/cursor.h"
 #include "kernels/device.h"
+#include "kernels/form.h"
+#include "kernels/kv_view.h"
+#include "kernels/scoring.h"
 
 namespace kvg::kernels {
 
@@ -55,23 +58,6 @@ struct Rope {
   int rotary_dim = 0;
 };
 
-/// Keys and values of one layer. The entry of (batch row b, kv_head g, slot s) starts at element
-/// b * batch_stride + g * head_stride + s * head_dim of both arrays.
-struct KvView {
-  void* keys = nullptr;
-  void* values = nullptr;
-  DType dtype = DType::kF32;
-  std::int64_t batch_stride = 0;
-  std::int64_t head_stride = 0;
-};
-
-/// The heads of an attention layer.
-struct HeadShape {
-  int heads = 0;  ///< query heads, a multiple of kv_heads
-  int kv_heads = 0;
-  int head_dim = 0;
-};
-
 struct EmbedArgs {
   float* out = nullptr;         ///< [rows, hidden]
   const void* table = nullptr;  ///< [vocab, hidden], `dtype`
@@ -81,7 +67,7 @@ struct EmbedArgs {
   int hidden = 0;
 };
 
-/// norm -> QKV projection -> query/key norm -> RoPE -> the new entries into their slots.
+/// norm -> QKV projection -> query/key norm -> RoPE -> the new entries to their places.
 struct QkvArgs {
   const float* in = nullptr;  ///< [batch, tokens, hidden], the residual stream
   Norm norm;
@@ -92,13 +78,53 @@ struct QkvArgs {
   HeadShape shape;
   int batch = 0;
   int tokens = 0;  ///< per batch row; 1 with a cursor
-  /// A step: position and slot are read from it on the device. Null: token i has position
-  /// `position + i` and goes to slot `position + i`.
+  /// A step: the position is read from it on the device. Null: token i has position `position + i`
+  /// and goes to slot `position + i`.
   const StepCursor* cursor = nullptr;
   std::int32_t position = 0;
   void* query = nullptr;       ///< [batch, tokens, heads, head_dim], compute dtype
   void* sink_query = nullptr;  ///< the same turned to cursor->sink_position; null: not wanted
-  KvView kv;
+  KvView kv;                   ///< of the compute dtype
+  /// A step straight into a cache that stores the compute dtype: [batch, kv_heads]; the newest entry
+  /// of a head goes to slot start + slot of its batch row, head_stride is not used. Null: a step's
+  /// newest entry goes to slot 0.
+  const HeadCursor* heads = nullptr;
+};
+
+/// Encodes the newest entry of every head into its slot, or among those that wait.
+struct AppendArgs {
+  KvView from;  ///< the newest entries, slot 0; compute dtype
+  StoredView to;
+  HeadShape shape;
+  int batch = 0;
+};
+
+/// Encodes what stays of a prompt: entry i of a head, for i below its HeadCursor::entries, comes
+/// from slot kept[batch row, kv_head, i] of `from` and becomes entry i, in slot i when packed.
+/// HeadCursor::slot is not read.
+struct StoreArgs {
+  KvView from;                         ///< compute dtype
+  const std::int32_t* kept = nullptr;  ///< [batch, kv_heads, kept_stride]; null: entry i is slot i
+  std::int64_t kept_stride = 0;
+  StoredView to;
+  HeadShape shape;
+  int batch = 0;
+};
+
+/// After a step's attention, for forms whose entries wait: packs what has become due and moves
+/// HeadCursor::packed_keys and packed_values. Keys are packed `waiting_slots` at once when so many
+/// wait (per_channel forms); values one at a time, the oldest, when all `waiting_slots` are taken.
+struct SettleArgs {
+  StoredView kv;
+  HeadShape shape;
+  int batch = 0;
+};
+
+/// The pages that a step reads of each head instead of all its entries.
+struct PageView {
+  const std::int32_t* pages = nullptr;  ///< [batch, kv_heads, count], ascending
+  std::int32_t count = 0;               ///< pages listed for each head; those beyond its entries are -1
+  std::int32_t page = 16;               ///< entries of a page
 };
 
 /// Attention of one new query per batch row over the entries of a cache.
@@ -107,12 +133,14 @@ struct AttendArgs {
   const void* query = nullptr;       ///< [batch, heads, head_dim], compute dtype
   const void* sink_query = nullptr;  ///< scores slots [0, sinks); null: `query` scores all
   int sinks = 0;
-  KvView kv;
-  const StepCursor* cursor = nullptr;  ///< entries in slots [0, cursor->entries)
-  std::int64_t capacity = 0;           ///< slots allocated; bounds cursor->entries
+  StoredView kv;
+  PageView pages;  ///< pages.pages null: all entries
   HeadShape shape;
   int batch = 0;
   float scale = 1.0F;
+  /// [batch, heads, kv.capacity]: scale x query . key of every entry seen, by slot; null: not wanted
+  /// (not together with pages).
+  float* scores = nullptr;
 };
 
 /// Causal attention of a chunk of a prompt over all that comes before it and itself.
@@ -127,17 +155,15 @@ struct PrefillAttendArgs {
   float scale = 1.0F;
 };
 
-/// Copies kept entries of a prompt from one view to another: slot from[i] to slot to[i], for every
-/// batch row and kv_head. Views do not overlap.
-struct KeepArgs {
-  KvView from;
-  KvView to;
-  const std::int32_t* from_slots = nullptr;  ///< [count]
-  const std::int32_t* to_slots = nullptr;    ///< [count]
+/// The move to the next position.
+struct AdvanceArgs {
+  StepCursor* cursor = nullptr;
+  /// [count], moved by next_of(); heads that evict by scores are moved elsewhere.
+  HeadCursor* heads = nullptr;
   int count = 0;
-  int batch = 0;
-  int kv_heads = 0;
-  int head_dim = 0;
+  /// The query looks at the sinks from the last position of the kept cache, entries - 1 of heads[0];
+  /// else from its text position.
+  bool cache_positions = false;
 };
 
 /// out = activation(W norm(in) + b). One row at a time gives the same result as many only within
@@ -180,6 +206,8 @@ struct WorkspaceShape {
   int features = 0;  ///< widest linear.out
   HeadShape heads;
   std::int64_t entries = 0;  ///< most entries that a step or a prompt attends over
+  std::int64_t scored_keys = 0;   ///< tokens of the longest prompt that Scoring works on
+  std::int64_t scored_slots = 0;  ///< most slots of a head that Scoring::redundancy works on
 };
 
 /// A recorded step that can be run again.
@@ -225,14 +253,18 @@ class Backend {
 
   virtual void embed(const EmbedArgs& args) = 0;
   virtual void project_qkv(const QkvArgs& args) = 0;
+  virtual void append(const AppendArgs& args) = 0;
   virtual void attend(const AttendArgs& args) = 0;
+  virtual void settle(const SettleArgs& args) = 0;
   virtual void prefill_attend(const PrefillAttendArgs& args) = 0;
-  virtual void keep_entries(const KeepArgs& args) = 0;
+  virtual void store(const StoreArgs& args) = 0;
   virtual void project(const ProjectArgs& args) = 0;
   virtual void add_project(const AddProjectArgs& args) = 0;
   virtual void score(const ScoreArgs& args) = 0;
-  /// *cursor = cursor_at(cursor->position + 1, rule).
-  virtual void advance(StepCursor* cursor, const SlotRule& rule) = 0;
+  virtual void advance(const AdvanceArgs& args) = 0;
+
+  /// What selections need beside: observations, scores and choices of entries.
+  [[nodiscard]] virtual Scoring& scoring() = 0;
 
   /// Records what `step` enqueues, executing nothing; every launch() enqueues it again. `step` has
   /// run once before, so that kernels are loaded and plans cached. On the cpu launch() calls

@@ -5,37 +5,41 @@
 
 namespace kvg::kernels {
 
-/// What the current step of a cache is about. Lives in device memory, so that one captured graph
-/// serves every step; all rows of a batch and all layers share it.
+/// Where the sequences of a batch are. Lives in device memory, so that one captured graph serves
+/// every step; all rows of a batch and all layers share it.
 struct StepCursor {
   std::int32_t position = 0;       ///< text position of the token being fed
-  std::int32_t entries = 0;        ///< entries that attention sees, the newest included
-  std::int32_t slot = 0;           ///< storage slot of the newest entry
-  std::int32_t sink_position = 0;  ///< position at which the query looks at the sinks
+  std::int32_t sink_position = 0;  ///< position from which the query looks at the sinks
 };
 
-inline constexpr std::int32_t kUnlimitedSlots = std::numeric_limits<std::int32_t>::max();
+inline constexpr std::int32_t kUnlimited = std::numeric_limits<std::int32_t>::max();
 
-/// How a static selection walks its slots: the first `slots` tokens fill them in order, then every
-/// token overwrites the oldest entry that is no sink. Slots [0, sinks) never change again.
-struct SlotRule {
-  std::int32_t slots = kUnlimitedSlots;  ///< budget + 1: the newest entry comes on top
-  std::int32_t sinks = 0;                ///< below `slots`
-  bool cache_positions = false;  ///< sinks lie right before the window, not at their text positions
-};
-
-/// The cursor of the step that feeds the token at `position`.
+/// The slots of one kv_head of one batch row of one layer, in device memory. Heads may differ in
+/// all of it, so a ragged cache is one allocation with every head's own start.
 ///
-/// With cache positions the kept entries have positions 0 .. entries - 1. Only differences matter
-/// to RoPE, so the window stays at its text positions, and the query looks at the sinks from
-/// min(position, slots - 1).
-constexpr StepCursor cursor_at(std::int32_t position, const SlotRule& rule) {
-  const bool full = position >= rule.slots;
-  return {
-      .position = position,
-      .entries = full ? rule.slots : position + 1,
-      .slot = full ? rule.sinks + (position - rule.sinks) % (rule.slots - rule.sinks) : position,
-      .sink_position = rule.cache_positions && full ? rule.slots - 1 : position};
+/// The first `limit` entries fill slots 0 .. limit - 1 in order; after that each new entry
+/// overwrites one that leaves: the next of the ring [sinks, limit), or whatever slot an eviction
+/// chose. `packed_keys` and `packed_values` say how many of the entries are in their packed form;
+/// later ones wait in native form (only append-only caches have such).
+struct HeadCursor {
+  std::int32_t start = 0;            ///< first slot, counted from the first of the batch row
+  std::int32_t limit = kUnlimited;   ///< slots that this head may fill; budget + 1 when it evicts
+  std::int32_t sinks = 0;            ///< first slots that the ring leaves alone; below `limit`
+  std::int32_t entries = 1;          ///< entries that attention sees, the newest included
+  std::int32_t slot = 0;             ///< slot of the newest entry, counted from `start`
+  std::int32_t packed_keys = kUnlimited;
+  std::int32_t packed_values = kUnlimited;
+};
+
+/// The cursor of the step after this one, for heads that append or walk a ring.
+constexpr HeadCursor next_of(HeadCursor head) {
+  if (head.entries < head.limit) {
+    head.slot = head.entries;
+    ++head.entries;
+  } else {
+    head.slot = head.slot + 1 < head.limit ? head.slot + 1 : head.sinks;
+  }
+  return head;
 }
 
 }  // namespace kvg::kernels

@@ -17,8 +17,7 @@ const float* entries_of(const void* data, const KvView& view, int row, int kv_he
   return static_cast<const float*>(data) + row * view.batch_stride + kv_head * view.head_stride;
 }
 
-void check(const KvView& kv, const HeadShape& shape) {
-  KVG_EXPECT(kv.dtype == DType::kF32, "the cpu keeps keys and values in f32");
+void check(const HeadShape& shape) {
   KVG_EXPECT(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0,
              "query heads are a multiple of kv_heads");
 }
@@ -29,10 +28,8 @@ class Step {
   Step(const AttendArgs& args, const Resources& resources)
       : args_(args),
         resources_(resources),
-        entries_(args.cursor->entries),
+        entries_(most_entries(args)),
         splits_(splits_of(entries_)),
-        // Equal parts, so that the last one does not lag.
-        split_length_((entries_ + splits_ - 1) / splits_),
         group_(args.shape.heads / args.shape.kv_heads),
         heads_(args.batch * args.shape.heads) {
     const auto pieces = static_cast<std::size_t>(splits_) * static_cast<std::size_t>(heads_);
@@ -49,6 +46,10 @@ class Step {
     const int split = unit % splits_;
     const int kv_head = unit / splits_ % args_.shape.kv_heads;
     const int row = unit / splits_ / args_.shape.kv_heads;
+    const HeadCursor& cursor = args_.kv.heads[row * args_.shape.kv_heads + kv_head];
+    // Equal parts, so that the last one does not lag.
+    const std::int32_t length = (cursor.entries + splits_ - 1) / splits_;
+    const std::int64_t start = (row * args_.kv.slots + cursor.start) * args_.shape.head_dim;
     const int first_head = row * args_.shape.heads + kv_head * group_;
     const auto head = static_cast<std::size_t>(first_head);
     const std::size_t piece =
@@ -60,10 +61,10 @@ class Step {
                   .query = static_cast<const float*>(args_.query) + head * head_dim(),
                   .sink_query = sink_query == nullptr ? nullptr : sink_query + head * head_dim(),
                   .sinks = args_.sinks,
-                  .keys = entries_of(args_.kv.keys, args_.kv, row, kv_head),
-                  .values = entries_of(args_.kv.values, args_.kv, row, kv_head),
-                  .begin = split * split_length_,
-                  .end = std::min(entries_, (split + 1) * split_length_),
+                  .keys = static_cast<const float*>(args_.kv.keys.codes) + start,
+                  .values = static_cast<const float*>(args_.kv.values.codes) + start,
+                  .begin = std::min(cursor.entries, split * length),
+                  .end = std::min(cursor.entries, (split + 1) * length),
                   .group = static_cast<std::size_t>(group_),
                   .head_dim = head_dim(),
                   .scale = args_.scale,
@@ -88,11 +89,19 @@ class Step {
     return static_cast<std::size_t>(args_.shape.head_dim);
   }
 
+  static std::int32_t most_entries(const AttendArgs& args) {
+    const auto* const most = std::max_element(args.kv.heads,
+                                              args.kv.heads + args.batch * args.shape.kv_heads,
+                                              [](const HeadCursor& a, const HeadCursor& b) {
+                                                return a.entries < b.entries;
+                                              });
+    return most->entries;
+  }
+
   const AttendArgs& args_;
   const Resources& resources_;
-  std::int32_t entries_;
+  std::int32_t entries_;  ///< of the head that has most
   int splits_;
-  std::int32_t split_length_;
   int group_;
   int heads_;  ///< of all rows
   float* parts_ = nullptr;
@@ -159,9 +168,10 @@ void attend_tile(const PrefillAttendArgs& args, const PrefillTile& tile, float* 
 }  // namespace
 
 void attend(const AttendArgs& args, const Resources& resources) {
-  check(args.kv, args.shape);
-  KVG_EXPECT(args.cursor->entries > 0 && args.cursor->entries <= args.capacity,
-             "a step sees at least its own entry and at most the capacity");
+  check(args.shape);
+  KVG_EXPECT(args.kv.keys.form == Form{} && args.kv.values.form == Form{} &&
+                 args.pages.pages == nullptr && args.scores == nullptr,
+             "f32 alone so far");
   const Step step(args, resources);
   resources.team.run(step.units(), [&](int unit, int thread) { step.attend(unit, thread); });
   const int tasks = (step.heads() + kMergesPerTask - 1) / kMergesPerTask;
@@ -174,7 +184,8 @@ void attend(const AttendArgs& args, const Resources& resources) {
 }
 
 void prefill_attend(const PrefillAttendArgs& args, const Resources& resources) {
-  check(args.kv, args.shape);
+  check(args.shape);
+  KVG_EXPECT(args.kv.dtype == DType::kF32, "the cpu computes in f32");
   float* scratch =
       resources.scratch.tiles(prefill_tile_floats(args.tokens, args.past + args.tokens));
   const int blocks = (args.tokens + kTileQueries - 1) / kTileQueries;

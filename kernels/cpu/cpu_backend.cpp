@@ -15,6 +15,8 @@
 #include "kernels/cpu/host.h"
 #include "kernels/cpu/matvec.h"
 #include "kernels/cpu/projection.h"
+#include "kernels/cpu/scoring.h"
+#include "kernels/cpu/store.h"
 #include "kernels/cpu/split_attention.h"
 
 namespace kvg::kernels {
@@ -71,17 +73,18 @@ class CpuBackend final : public Backend {
 
   void embed(const EmbedArgs& args) override;
   void project_qkv(const QkvArgs& args) override { cpu::project_qkv(args, resources()); }
+  void append(const AppendArgs& args) override { cpu::append(args, resources()); }
   void attend(const AttendArgs& args) override { cpu::attend(args, resources()); }
+  void settle(const SettleArgs& args) override { cpu::settle(args, resources()); }
   void prefill_attend(const PrefillAttendArgs& args) override {
     cpu::prefill_attend(args, resources());
   }
-  void keep_entries(const KeepArgs& args) override;
+  void store(const StoreArgs& args) override { cpu::store(args, resources()); }
   void project(const ProjectArgs& args) override { cpu::project(args, resources()); }
   void add_project(const AddProjectArgs& args) override { cpu::add_project(args, resources()); }
   void score(const ScoreArgs& args) override;
-  void advance(StepCursor* cursor, const SlotRule& rule) override {
-    *cursor = cursor_at(cursor->position + 1, rule);
-  }
+  void advance(const AdvanceArgs& args) override;
+  [[nodiscard]] Scoring& scoring() override { return scoring_; }
 
   [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& step) override {
     return std::make_unique<HostGraph>(step);
@@ -101,6 +104,7 @@ class CpuBackend final : public Backend {
   cpu::HostPool pool_;
   cpu::HostPool host_pool_;
   cpu::Scratch scratch_;
+  cpu::CpuScoring scoring_{scratch_, team_};
 };
 
 void CpuBackend::embed(const EmbedArgs& args) {
@@ -114,26 +118,13 @@ void CpuBackend::embed(const EmbedArgs& args) {
   }
 }
 
-void CpuBackend::keep_entries(const KeepArgs& args) {
-  KVG_EXPECT(args.from.dtype == DType::kF32 && args.to.dtype == DType::kF32,
-             "the cpu keeps keys and values in f32");
-  const std::size_t bytes = static_cast<std::size_t>(args.head_dim) * sizeof(float);
-  for (int pair = 0; pair < args.batch * args.kv_heads; ++pair) {
-    const std::int64_t row = pair / args.kv_heads;
-    const std::int64_t head = pair % args.kv_heads;
-    const std::int64_t from = row * args.from.batch_stride + head * args.from.head_stride;
-    const std::int64_t to = row * args.to.batch_stride + head * args.to.head_stride;
-    for (int i = 0; i < args.count; ++i) {
-      const std::int64_t source = from + std::int64_t{args.from_slots[i]} * args.head_dim;
-      const std::int64_t target = to + std::int64_t{args.to_slots[i]} * args.head_dim;
-      std::memcpy(static_cast<float*>(args.to.keys) + target,
-                  static_cast<const float*>(args.from.keys) + source,
-                  bytes);
-      std::memcpy(static_cast<float*>(args.to.values) + target,
-                  static_cast<const float*>(args.from.values) + source,
-                  bytes);
-    }
+void CpuBackend::advance(const AdvanceArgs& args) {
+  for (int head = 0; head < args.count; ++head) {
+    args.heads[head] = next_of(args.heads[head]);
   }
+  ++args.cursor->position;
+  args.cursor->sink_position =
+      args.cache_positions ? args.heads[0].entries - 1 : args.cursor->position;
 }
 
 void CpuBackend::score(const ScoreArgs& args) {

@@ -56,10 +56,15 @@ class HeadTargets final : public TileSink {
     }
     const bool is_key = head < shape.heads + shape.kv_heads;
     const int kv_head = head - shape.heads - (is_key ? 0 : shape.kv_heads);
-    const std::int64_t slot =
-        args_.cursor != nullptr ? args_.cursor->slot : args_.position + row % args_.tokens;
-    return static_cast<float*>(is_key ? args_.kv.keys : args_.kv.values) +
-           row / args_.tokens * args_.kv.batch_stride + kv_head * args_.kv.head_stride + slot * dim;
+    const int batch = row / args_.tokens;
+    float* side = static_cast<float*>(is_key ? args_.kv.keys : args_.kv.values) +
+                  batch * args_.kv.batch_stride;
+    if (args_.heads != nullptr) {
+      const HeadCursor& cursor = args_.heads[batch * shape.kv_heads + kv_head];
+      return side + (std::int64_t{cursor.start} + cursor.slot) * dim;
+    }
+    const std::int64_t slot = args_.cursor != nullptr ? 0 : args_.position + row % args_.tokens;
+    return side + kv_head * args_.kv.head_stride + slot * dim;
   }
 
   void take(const Tile& tile) const override {
@@ -121,6 +126,7 @@ void check(const QkvArgs& args) {
              "the projection yields q, k and v of every head");
   KVG_EXPECT(args.cursor == nullptr || args.tokens == 1, "a step has one token a row");
   KVG_EXPECT(args.sink_query == nullptr || args.cursor != nullptr, "sinks need a cursor");
+  KVG_EXPECT(args.heads == nullptr || args.cursor != nullptr, "only a step has head cursors");
 }
 
 // Writes activation(values) to out [rows, features].

@@ -11,6 +11,7 @@
 #include "kernels/cuda/nvml.h"
 #include "kernels/cuda/ops.cuh"
 #include "kernels/cuda/pool.cuh"
+#include "kernels/cuda/scoring.cuh"
 #include "kernels/cuda/workspace.cuh"
 
 namespace kvg::kernels {
@@ -46,7 +47,8 @@ class CudaBackend final : public Backend {
         target_(make_target(device.index, stream_.get())),
         nvml_(pci_bus_id(device.index)),
         pool_(device.index, stream_.get()),
-        host_pool_(stream_.get()) {
+        host_pool_(stream_.get()),
+        scoring_(target_, compute_) {
     pool_.set_limit(options.memory_limit);
   }
 
@@ -114,12 +116,21 @@ class CudaBackend final : public Backend {
   void project(const ProjectArgs& args) override;
   void add_project(const AddProjectArgs& args) override;
 
-  void keep_entries(const KeepArgs& args) override {
-    KVG_EXPECT(args.from.dtype == args.to.dtype, "entries are copied as they are");
-    if (args.count > 0) {
-      select();
-      copy_entries(target_, args);
-    }
+  void append(const AppendArgs& args) override {
+    check_entries(args.from);
+    select();
+    append_entry(target_, compute_, args);
+  }
+
+  void store(const StoreArgs& args) override {
+    check_entries(args.from);
+    select();
+    store_entries(target_, compute_, args);
+  }
+
+  void settle(const SettleArgs& args) override {
+    select();
+    settle_entries(target_, compute_, args);
   }
 
   void score(const ScoreArgs& args) override {
@@ -129,10 +140,12 @@ class CudaBackend final : public Backend {
     }
   }
 
-  void advance(StepCursor* cursor, const SlotRule& rule) override {
+  void advance(const AdvanceArgs& args) override {
     select();
-    advance_cursor(target_, cursor, rule);
+    advance_cursors(target_, args);
   }
+
+  [[nodiscard]] Scoring& scoring() override { return scoring_; }
 
   [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& step) override {
     select();
@@ -155,7 +168,7 @@ class CudaBackend final : public Backend {
         static_cast<std::size_t>(rows) * static_cast<std::size_t>(features) * size_of(compute_));
   }
   void check_weight(const Linear& linear) const;
-  void check_cache(const KvView& kv) const;
+  void check_entries(const KvView& kv) const;
   void* normed(const float* in, const Norm& norm, int rows, int dim);
   void multiply(const GemmArgs& args);
 
@@ -169,6 +182,7 @@ class CudaBackend final : public Backend {
   Gemm gemm_;
   Workspace workspace_;
   Buffer workspace_buffer_;
+  CudaScoring scoring_;
 };
 
 void CudaBackend::check_weight(const Linear& linear) const {
@@ -179,9 +193,9 @@ void CudaBackend::check_weight(const Linear& linear) const {
   }
 }
 
-void CudaBackend::check_cache(const KvView& kv) const {
+void CudaBackend::check_entries(const KvView& kv) const {
   if (kv.dtype != compute_) {
-    throw InvalidArgument("caches on CUDA have the compute dtype " +
+    throw InvalidArgument("entries on CUDA have the compute dtype " +
                           std::string(name_of(compute_)) + ", not " +
                           std::string(name_of(kv.dtype)));
   }
@@ -201,7 +215,8 @@ void CudaBackend::multiply(const GemmArgs& args) {
 
 void CudaBackend::project_qkv(const QkvArgs& args) {
   check_weight(args.linear);
-  check_cache(args.kv);
+  check_entries(args.kv);
+  KVG_EXPECT(args.heads == nullptr || args.cursor != nullptr, "only a step has head cursors");
   KVG_EXPECT(args.cursor == nullptr || args.tokens == 1, "a step feeds one token a row");
   KVG_EXPECT(args.sink_query == nullptr || args.cursor != nullptr, "only a step looks at sinks");
   KVG_EXPECT(args.shape.head_dim % 2 == 0 && args.rope.rotary_dim % 2 == 0,
@@ -244,21 +259,21 @@ void CudaBackend::project_qkv(const QkvArgs& args) {
 }
 
 void CudaBackend::attend(const AttendArgs& args) {
-  check_cache(args.kv);
   KVG_EXPECT(args.shape.kv_heads > 0 && args.shape.heads % args.shape.kv_heads == 0,
              "query heads are a multiple of kv_heads");
   select();
   const auto partials =
-      reserved(workspace_.partials, attend_partial_bytes(args.shape, args.batch, args.capacity));
+      reserved(workspace_.partials, attend_partial_bytes(args.shape, args.batch, args.kv.capacity));
   const auto arrivals = reserved(workspace_.arrivals, attend_arrival_bytes(args.shape, args.batch));
   decode_attend(
       target_,
+      compute_,
       args,
       {.partials = static_cast<float*>(partials), .arrivals = static_cast<unsigned*>(arrivals)});
 }
 
 void CudaBackend::prefill_attend(const PrefillAttendArgs& args) {
-  check_cache(args.kv);
+  check_entries(args.kv);
   KVG_EXPECT(args.shape.kv_heads > 0 && args.shape.heads % args.shape.kv_heads == 0,
              "query heads are a multiple of kv_heads");
   if (args.tokens == 0 || args.batch == 0) {

@@ -223,20 +223,21 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(AttendKernelArgs args)
   auto& shared = *reinterpret_cast<AttendShared<T, Dim, Group>*>(raw);
   allow_next();
   wait_for_inputs();
-  const int entries = args.op.cursor->entries;
+  const int kv_head = blockIdx.y / args.tiles;
+  const std::int64_t batch = blockIdx.z;
+  const HeadCursor& head = args.op.kv.heads[batch * args.op.shape.kv_heads + kv_head];
+  const int entries = head.entries;
   const int length = chunk_length(entries, args.most_chunks);
   const int count = (entries + length - 1) / length;
   const int chunk = blockIdx.x;
   if (chunk >= count) {
     return;
   }
-  const int kv_head = blockIdx.y / args.tiles;
   const int first = blockIdx.y % args.tiles * Group;
-  const std::int64_t batch = blockIdx.z;
-  const std::int64_t start = batch * args.op.kv.batch_stride + kv_head * args.op.kv.head_stride;
+  const std::int64_t start = (batch * args.op.kv.slots + head.start) * Dim;
   const Work<T, Dim> work = {
-      static_cast<const T*>(args.op.kv.keys) + start,
-      static_cast<const T*>(args.op.kv.values) + start,
+      static_cast<const T*>(args.op.kv.keys.codes) + start,
+      static_cast<const T*>(args.op.kv.values.codes) + start,
       batch * args.op.shape.heads + static_cast<std::int64_t>(kv_head) * args.group + first,
       min(Group, args.group - first),
       chunk * length,
@@ -302,14 +303,17 @@ std::size_t attend_arrival_bytes(const HeadShape& shape, int batch) {
   return sizeof(unsigned) * static_cast<std::size_t>(batch) * static_cast<std::size_t>(shape.heads);
 }
 
-void decode_attend(const Target& target, const AttendArgs& args, const AttendScratch& scratch) {
+void decode_attend(const Target& target,
+                   DType compute,
+                   const AttendArgs& args,
+                   const AttendScratch& scratch) {
   const AttendKernelArgs kernel_args = {.op = args,
                                         .scratch = scratch,
-                                        .chunks = chunk_count(args.shape, args.capacity),
+                                        .chunks = chunk_count(args.shape, args.kv.capacity),
                                         .most_chunks = most_chunks(args.shape),
                                         .group = args.shape.heads / args.shape.kv_heads,
                                         .tiles = 1};
-  dispatch_element(args.kv.dtype, [&](auto element) {
+  dispatch_element(compute, [&](auto element) {
     using T = decltype(element);
     dispatch_head_dim("decode attention", args.shape.head_dim, [&](auto dim) {
       launch_attend<T, decltype(dim)::value>(target, kernel_args);

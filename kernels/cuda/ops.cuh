@@ -55,7 +55,10 @@ struct AttendScratch {
                                                int batch,
                                                std::int64_t entries);
 [[nodiscard]] std::size_t attend_arrival_bytes(const HeadShape& shape, int batch);
-void decode_attend(const Target& target, const AttendArgs& args, const AttendScratch& scratch);
+void decode_attend(const Target& target,
+                   DType compute,
+                   const AttendArgs& args,
+                   const AttendScratch& scratch);
 
 /// f16 and bf16, on the matrix units.
 void flash_prefill_attend(const Target& target, const PrefillAttendArgs& args);
@@ -63,8 +66,10 @@ void flash_prefill_attend(const Target& target, const PrefillAttendArgs& args);
 void plain_prefill_attend(const Target& target, const PrefillAttendArgs& args);
 
 void embed_tokens(const Target& target, const EmbedArgs& args);
-void copy_entries(const Target& target, const KeepArgs& args);
+void append_entry(const Target& target, DType compute, const AppendArgs& args);
+void store_entries(const Target& target, DType compute, const StoreArgs& args);
+void settle_entries(const Target& target, DType compute, const SettleArgs& args);
 void score_rows(const Target& target, const ScoreArgs& args);
-void advance_cursor(const Target& target, StepCursor* cursor, const SlotRule& rule);
+void advance_cursors(const Target& target, const AdvanceArgs& args);
 
 }  // namespace kvg::kernels

@@ -10,7 +10,7 @@ namespace kvg::kernels {
 struct RowPlace {
   int batch = 0;
   std::int32_t position = 0;
-  std::int32_t slot = 0;
+  std::int32_t slot = 0;  ///< of a row without head cursors
   std::int32_t sink_position = 0;
 };
 
@@ -20,6 +20,7 @@ struct QkvPlaces {
   HeadShape shape;
   Rope rope;
   const StepCursor* cursor;
+  const HeadCursor* heads;
   std::int32_t first_position;
   int tokens;
   T* query;
@@ -32,7 +33,7 @@ struct QkvPlaces {
   __device__ RowPlace row_place(int row) const {
     const int batch = row / tokens;
     if (cursor != nullptr) {
-      return {batch, cursor->position, cursor->slot, cursor->sink_position};
+      return {batch, cursor->position, 0, cursor->sink_position};
     }
     const std::int32_t position = first_position + row % tokens;
     return {batch, position, position, position};
@@ -49,8 +50,12 @@ struct QkvPlaces {
     }
     const bool is_key = index < shape.heads + shape.kv_heads;
     const int kv_head = index - shape.heads - (is_key ? 0 : shape.kv_heads);
-    return (is_key ? keys : values) + place.batch * batch_stride + kv_head * head_stride +
-           static_cast<std::int64_t>(place.slot) * shape.head_dim;
+    T* side = (is_key ? keys : values) + place.batch * batch_stride;
+    if (heads != nullptr) {
+      const HeadCursor& own = heads[place.batch * shape.kv_heads + kv_head];
+      return side + (static_cast<std::int64_t>(own.start) + own.slot) * shape.head_dim;
+    }
+    return side + kv_head * head_stride + static_cast<std::int64_t>(place.slot) * shape.head_dim;
   }
 
   /// Turns the pair of channels (channel, channel + rotary_dim / 2) to `position`; pairs beyond
@@ -70,6 +75,7 @@ QkvPlaces<T> make_places(const QkvArgs& args) {
   return {.shape = args.shape,
           .rope = args.rope,
           .cursor = args.cursor,
+          .heads = args.heads,
           .first_position = args.position,
           .tokens = args.tokens,
           .query = static_cast<T*>(args.query),
