@@ -3,11 +3,10 @@
 #include <bit>
 #include <cstring>
 
+#include "kernels/small_float.h"
+
 namespace kvg {
 namespace {
-
-constexpr std::uint32_t kF32SignMask = 0x80000000U;
-constexpr std::uint32_t kF32Infinity = 0x7f800000U;
 
 // Both 16-bit types are read and written as raw bits through memcpy, which needs no alignment.
 template <typename T>
@@ -62,13 +61,6 @@ void convert_to(void* out, const void* in, DType in_type, std::size_t count) {
   }
 }
 
-// Adds what rounds the lowest `drop` bits to nearest, ties to even, and drops them.
-std::uint32_t round_off(std::uint32_t bits, int drop) {
-  const std::uint32_t half = 1U << (drop - 1);
-  const std::uint32_t odd = (bits >> drop) & 1U;
-  return (bits + half - 1U + odd) >> drop;
-}
-
 }  // namespace
 
 std::size_t size_of(DType dtype) {
@@ -88,14 +80,7 @@ std::string_view name_of(DType dtype) {
 }
 
 float f16_to_f32(std::uint16_t bits) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16;
-  const std::uint32_t magnitude = static_cast<std::uint32_t>(bits & 0x7fffU) << 13;
-  if (magnitude >= 0x0f800000U) {  // infinity or NaN
-    return std::bit_cast<float>(sign | kF32Infinity | magnitude);
-  }
-  // The exponent's bias differs by 112; the product is exact, subnormals included.
-  const float value = std::bit_cast<float>(magnitude) * 0x1p112F;
-  return std::bit_cast<float>(sign | std::bit_cast<std::uint32_t>(value));
+  return kernels::widened<kernels::kHalf>(bits);
 }
 
 float bf16_to_f32(std::uint16_t bits) {
@@ -103,32 +88,11 @@ float bf16_to_f32(std::uint16_t bits) {
 }
 
 std::uint16_t f32_to_f16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t sign = (bits & kF32SignMask) >> 16;
-  const std::uint32_t magnitude = bits & ~kF32SignMask;
-  if (magnitude > kF32Infinity) {
-    const std::uint32_t payload = (magnitude >> 13) & 0x1ffU;
-    return static_cast<std::uint16_t>(sign | 0x7e00U | payload);
-  }
-  if (magnitude >= 0x47800000U) {  // 65536 and above
-    return static_cast<std::uint16_t>(sign | 0x7c00U);
-  }
-  if (magnitude < 0x38800000U) {  // below the smallest normal, 2^-14
-    // Adding 0.5 puts the unit of the sum at 2^-24, that of an f16 subnormal: the addition rounds.
-    const float sum = std::bit_cast<float>(magnitude) + 0.5F;
-    return static_cast<std::uint16_t>(
-        sign | (std::bit_cast<std::uint32_t>(sum) - std::bit_cast<std::uint32_t>(0.5F)));
-  }
-  // Rounding up may carry into the exponent and give infinity, which is what is wanted.
-  return static_cast<std::uint16_t>(sign | round_off(magnitude - 0x38000000U, 13));
+  return static_cast<std::uint16_t>(kernels::narrowed<kernels::kHalf>(value));
 }
 
 std::uint16_t f32_to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & ~kF32SignMask) > kF32Infinity) {
-    return static_cast<std::uint16_t>((bits >> 16) | 0x0040U);  // quiet, so never an infinity
-  }
-  return static_cast<std::uint16_t>(round_off(bits, 16));
+  return static_cast<std::uint16_t>(kernels::narrowed<kernels::kBrain>(value));
 }
 
 void convert(void* out, DType out_type, const void* in, DType in_type, std::size_t count) {
