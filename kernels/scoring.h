@@ -11,7 +11,8 @@
 namespace kvg::kernels {
 
 /// How the query heads of a group become one figure of their kv_head. kAll: the mean over every
-/// query head of the layer, the same for each kv_head.
+/// query head of the layer, the same for each kv_head (whose entries then lie in equal slots).
+/// Heads are taken in ascending order.
 enum class Reduce : std::uint8_t { kMean, kMax, kSum, kAll };
 
 /// RoPE's table, as in Rope: [positions, rotary_dim / 2, 2].
@@ -32,7 +33,8 @@ struct QueryChunk {
   HeadShape shape;
 };
 
-/// Copies the queries of the last `window` tokens of the prompt out of a chunk.
+/// Copies the queries of the last `window` tokens of the prompt out of a chunk: that of position p
+/// to row p - (keys - window). A prompt shorter than the window leaves the first rows as they are.
 struct KeepQueriesArgs {
   void* out = nullptr;  ///< [batch, window, heads, head_dim], compute dtype
   QueryChunk chunk;
@@ -40,7 +42,8 @@ struct KeepQueriesArgs {
   int keys = 0;
 };
 
-/// out[b, g, j] += sum over the chunk's queries of reduce over the group of softmax(scale q k)_j, causal.
+/// out[b, g, j] += sum over the chunk's queries of reduce over the group of softmax(scale q k)_j,
+/// causal.
 struct ColumnSumsArgs {
   double* out = nullptr;  ///< [all batch rows, kv_heads, keys], zero before the first chunk
   QueryChunk chunk;
@@ -59,9 +62,10 @@ struct MomentsArgs {
   int skip = 0;
 };
 
-/// What the last `window` queries of a prompt see, each causally.
+/// What the last `window` queries of a prompt see, each causally. Of a prompt shorter than the
+/// window all its queries, which are the last rows of `query`; the missing ones see nothing.
 struct WindowRowsArgs {
-  /// probabilities: [batch, heads, keys], the mean over the window of softmax(scale q k).
+  /// probabilities: [batch, heads, keys], the mean over the queries of softmax(scale q k).
   /// logits: [window, batch, kv_heads, keys], the largest scale q k of the group, row i being that
   /// of the query at position p with p % window = i; -infinity where a query does not see a key.
   float* out = nullptr;
@@ -86,8 +90,9 @@ struct PromptScores {
   int batch = 0;
 };
 
-/// Average pooling along the keys (stride 1, zeros beyond both ends count), then the group's figure.
-/// Columns from `columns` on are left out of both and get 0.
+/// Average pooling along the keys (stride 1, zeros beyond both ends count), then the group's
+/// figure: sums in double, in ascending order, divided last. Columns from `columns` on are left out
+/// of both and get 0.
 struct PoolArgs {
   PromptScores to;
   const float* rows = nullptr;  ///< [batch, heads, keys]
@@ -102,14 +107,20 @@ struct PoolArgs {
 /// Entries below `skip` get +infinity.
 struct ExpectedArgs {
   PromptScores to;
-  const double* sums = nullptr;      ///< of MomentsArgs; count = keys - skip
+  const double* sums = nullptr;      ///< of MomentsArgs with the same skip; count = keys - skip
   const double* products = nullptr;  ///< of MomentsArgs
-  Turn turn;  ///< of at least keys + future positions
+  Turn turn;                         ///< of at least keys + future positions
   int future = 512;
   int skip = 4;
 };
 
-/// LagKV (arXiv:2504.04704), as kv_methods 2.14: the shares of a token's rank in its partition.
+/// LagKV (arXiv:2504.04704), as kv_methods 2.14. Entries from `sinks` on are cut into partitions of
+/// `lag`. In all but the last full one a channel x of an entry becomes (x - min) / (max - min) with
+/// the extremes of that channel in the next partition (0 where they are equal); the unbiased
+/// standard deviation over the channels goes through a softmax over the partition; of the mean over
+/// keys and values the entry gets its rank in the partition / lag, of equals the newer ranking
+/// higher. Sinks, the last full partition and the rest behind it get +infinity. Prompts of less
+/// than sinks + 2 lag tokens: sinks get +infinity, the others their position.
 struct LagArgs {
   PromptScores to;
   int sinks = 4;
@@ -118,6 +129,7 @@ struct LagArgs {
 
 /// out *= ... : (out + epsilon) x the mean over the group of the L1 norm of W_o v, W_o being the
 /// columns of a query head in the attention's output projection (CriticalKV, arXiv:2502.03805).
+/// +infinity stays.
 struct OutputNormArgs {
   PromptScores to;
   const void* weight = nullptr;  ///< [hidden, heads x head_dim], `dtype`
@@ -128,7 +140,8 @@ struct OutputNormArgs {
 
 // ---- Choices.
 
-/// Sets the `count` largest of each row of `by` to +infinity in `in`. Of equals the newer is larger.
+/// Sets the `count` largest of each row of `by` to +infinity in `in` (all when there are fewer). Of
+/// equals, +infinity among them, the newer is larger.
 struct RaiseArgs {
   const double* by = nullptr;  ///< [rows, width]
   double* in = nullptr;        ///< [rows, width]; may be `by`
@@ -137,24 +150,31 @@ struct RaiseArgs {
   int count = 0;
 };
 
-/// Keeps the largest scores. Of equals the newer stays; +infinity marks what is protected.
+/// Keeps the largest scores. Of equals the newer stays, of those at one position the lower
+/// kv_head's; +infinity marks what is protected, and of more than can stay the newest do.
 struct ChooseArgs {
   const double* scores = nullptr;  ///< [batch, kv_heads, keys]
   int keys = 0;
   int batch = 0;
   int kv_heads = 0;
-  /// Entries kept a kv_head. `together`: batch rows keep kv_heads x count in all, whoever's they are.
+  /// Entries kept a kv_head, all when there are fewer. `together`: batch rows keep kv_heads x count
+  /// in all, whoever's they are.
   int count = 0;
   bool together = false;
   const std::int32_t* counts = nullptr;  ///< [kv_heads], in place of count; not together
-  /// [batch, kv_heads]: `entries` becomes what is kept and `slot` entries - 1; together, `start` and
-  /// `limit` too: every head gets room for what it keeps and `slack` more, rounded up to `align`.
+  /// As in EvictArgs, for the choice alone: `slot_scores` get the scores as they are.
+  bool by_age = false;
+  std::int32_t recent = 0;
+  /// [batch, kv_heads]: `entries` becomes what is kept and `slot` entries - 1. Together, `limit` is
+  /// what is kept and `slack` more, and the heads of a row start one behind the other, each at a
+  /// multiple of `align`.
   HeadCursor* heads = nullptr;
   int slack = 0;
   int align = 1;
   std::int32_t* kept = nullptr;  ///< [batch, kv_heads, kept_stride]: positions kept, ascending
   std::int64_t kept_stride = 0;  ///< together: at least keys, else at least count
   /// For selections that go on evicting, both or neither: [batch, slots], at start + i of the head.
+  /// Not together, `start` is read from `heads`.
   double* slot_scores = nullptr;
   std::int32_t* slot_positions = nullptr;
   std::int64_t slots = 0;
@@ -164,16 +184,20 @@ struct ChooseArgs {
 
 /// How the scores of a head's entries change with a step.
 enum class Update : std::uint8_t {
-  kNone,      ///< they stay; the newest gets +infinity
-  kSum,       ///< += the newest query's probability; the newest starts from 0
-  kReplace,   ///< = the newest query's probability
-  kRandom,    ///< they stay; the newest gets random_score()
-  kGiven      ///< another operation has just written all of them
+  kNone,     ///< they stay; the newest gets +infinity
+  kSum,      ///< += the newest query's probability; the newest starts from 0
+  kReplace,  ///< = the newest query's probability
+  kRandom,   ///< they stay; the newest gets random_score()
+  kGiven     ///< another operation has just written all of them
 };
 
 /// Writes the newest entry's position and score and, once a head holds more than `limit - 1`
-/// entries, chooses the one that leaves: the smallest score, of equals the oldest. The next entry goes
-/// to its slot. Moves the heads' cursors (in place of Backend::advance).
+/// entries, chooses the one that leaves: the smallest score, of equals the oldest. The next entry
+/// goes to its slot; a head with room takes the next slot. Moves the heads' cursors (in place of
+/// Backend::advance, which still moves the step's).
+///
+/// Probabilities are the softmax of `rows` over the head's entries, in double. Where every entry is
+/// protected, first those of the prompt lose that, then the recent ones.
 struct EvictArgs {
   const StepCursor* cursor = nullptr;
   HeadCursor* heads = nullptr;        ///< [batch, kv_heads] of this layer
@@ -186,27 +210,33 @@ struct EvictArgs {
   int batch = 0;
   Update update = Update::kNone;
   Reduce reduce = Reduce::kSum;
-  bool by_age = false;       ///< compares scores divided by the number of queries that saw the entry
-  std::int32_t recent = 0;   ///< the newest so many are protected
-  std::int32_t prompt = 0;   ///< entries of positions below it are protected, as long as others remain
-  std::uint64_t seed = 0;    ///< kRandom
-  int layer = 0;             ///< kRandom
+  bool by_age = false;  ///< compares scores divided by the number of queries that saw the entry:
+                        ///< the newest position - its own + 1
+  std::int32_t recent = 0;  ///< entries of the newest so many positions are protected
+  std::int32_t prompt =
+      0;  ///< entries of positions below it are protected, as long as others remain
+  std::uint64_t seed = 0;  ///< kRandom
+  int layer = 0;           ///< kRandom
 };
 
 /// R-KV (arXiv:2505.24133): scores of the entries of every head that is full (entries == limit; all
 /// of them when `always`), from the logits of the last `window` queries and the likeness of keys.
-/// importance: softmax of the logits over the entries older than the window, mean over the window,
-/// max-pooled over `kernel` neighbours in age. redundancy: cosine likeness, diagonal 0; in each row the
-/// newest other entry above `threshold` is set to 0; mean over rows; softmax over the entries older
-/// than the window. score = lambda x importance - (1 - lambda) x redundancy; +infinity in the window.
+/// The window is the newest `window` positions. importance: softmax of the logits over the entries
+/// older than the window, mean over the window, max-pooled over `kernel` neighbours in age, the
+/// window's left out. redundancy: cosine likeness, diagonal 0; in each row the newest other entry
+/// above `threshold` is set to 0; mean over rows; softmax over all entries. score = lambda x
+/// importance - (1 - lambda) x redundancy; +infinity in the window.
 struct RedundancyArgs {
-  double* scores = nullptr;                 ///< [batch, slots]
-  const std::int32_t* positions = nullptr;  ///< [batch, slots]; null: position = slot of the head
-  StoredView keys;                          ///< `values` is not read; nothing waits
+  double* scores = nullptr;  ///< [batch, slots]
+  /// [batch, slots]; null: position = slot of the head. A step's newest entry need not have its own
+  /// yet.
+  const std::int32_t* positions = nullptr;
+  StoredView keys;  ///< `values` is not read; nothing waits
   /// [window, batch, kv_heads, capacity]: largest logit of the group; row position % window.
   float* logits = nullptr;
-  /// A step: [batch, heads, capacity], put into `logits` first, and the newest's position is
-  /// cursor->position. Null: `logits` is complete, the newest's position is entries - 1.
+  /// A step: [batch, heads, capacity], put into `logits` first, of full heads and others, and the
+  /// newest's position is cursor->position. Null: `logits` is complete, the newest's position is
+  /// entries - 1.
   const float* rows = nullptr;
   const StepCursor* cursor = nullptr;
   HeadShape shape;
@@ -219,8 +249,8 @@ struct RedundancyArgs {
 };
 
 /// ThinK (arXiv:2407.21018): keeps the `count` channels of a kv_head with the largest mean over the
-/// window's queries and the group of q_c^2 x mean over the prompt's keys of k_c^2. Of equals the
-/// lower channel stays.
+/// window's queries (as in WindowRowsArgs) and the group of q_c^2 x mean over the prompt's keys of
+/// k_c^2. Of equals the lower channel stays.
 struct ChannelArgs {
   std::int16_t* channels = nullptr;  ///< [batch, kv_heads, count], ascending
   int count = 0;
@@ -234,18 +264,20 @@ struct ChannelArgs {
 
 /// Quest (arXiv:2406.10774): smallest and largest key of each page and channel.
 struct PageBoundsArgs {
-  float* bounds = nullptr;  ///< [batch, kv_heads, pages, 2 (min, max), head_dim]
+  /// [batch, kv_heads, pages, 2 (min, max), head_dim]; pages without entries stay as they are.
+  float* bounds = nullptr;
   int pages = 0;
   int page = 16;
-  KvView from;                       ///< compute dtype
-  const HeadCursor* heads = nullptr;  ///< a step: `from` slot 0 becomes entry entries - 1. Null: a prompt
-  int keys = 0;                       ///< a prompt: its tokens, slot = entry
+  KvView from;  ///< compute dtype
+  const HeadCursor* heads =
+      nullptr;   ///< a step: `from` slot 0 becomes entry entries - 1. Null: a prompt
+  int keys = 0;  ///< a prompt: its tokens, slot = entry
   HeadShape shape;
   int batch = 0;
 };
 
-/// The `count` pages of a head whose bound sum_c max(q_c min_c, q_c max_c), reduced over the group, is
-/// largest; the page of the newest entry is always among them. Of equals the newer is larger.
+/// The `count` pages of a head whose bound sum_c max(q_c min_c, q_c max_c), reduced over the group,
+/// is largest; the page of the newest entry is always among them. Of equals the newer is larger.
 struct ChoosePagesArgs {
   std::int32_t* pages = nullptr;  ///< [batch, kv_heads, count], ascending; -1 where there are fewer
   int count = 0;
@@ -256,12 +288,12 @@ struct ChoosePagesArgs {
   const HeadCursor* heads = nullptr;
   HeadShape shape;
   int batch = 0;
-  Reduce reduce = Reduce::kSum;
+  Reduce reduce = Reduce::kSum;  ///< kMean, kMax or kSum
 };
 
 /// The share of selections in a device's work: what they observe, how they score entries, and whom
-/// they choose. Enqueued in order with the backend's other operations; the same observations lead to
-/// the same choice on every backend. Scores are doubles, so that near ties fall alike.
+/// they choose. Enqueued in order with the backend's other operations; the same observations lead
+/// to the same choice on every backend. Scores are doubles, so that near ties fall alike.
 class Scoring {
  public:
   Scoring() = default;
@@ -289,8 +321,8 @@ class Scoring {
   virtual void recency(const PromptScores& args) = 0;
   /// out /= number of prompt queries that see the entry, keys - j.
   virtual void by_age(const PromptScores& args) = 0;
-  /// Every entry gets the mean of its chunk of `chunk` neighbours (the last may be shorter) among the
-  /// first `columns` (ChunkKV, arXiv:2502.00299).
+  /// Every entry gets the mean of its chunk of `chunk` neighbours (the last may be shorter) among
+  /// the first `columns` (ChunkKV, arXiv:2502.00299).
   virtual void chunk_means(const PromptScores& args, int chunk, int columns) = 0;
   virtual void output_norms(const OutputNormArgs& args) = 0;
   /// +infinity for the first `first` and the last `last` entries.
