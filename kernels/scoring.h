@@ -178,6 +178,7 @@ struct ChooseArgs {
   double* slot_scores = nullptr;
   std::int32_t* slot_positions = nullptr;
   std::int64_t slots = 0;
+  const double* slot_values = nullptr;  ///< what slot_scores take, like `scores`; null: `scores`
 };
 
 // ---- Steps.
@@ -190,6 +191,9 @@ enum class Update : std::uint8_t {
   kRandom,   ///< they stay; the newest gets random_score()
   kGiven     ///< another operation has just written all of them
 };
+
+/// EvictArgs::recent: half of what a head may keep, (limit - 1) / 2.
+inline constexpr std::int32_t kHalfOfBudget = -1;
 
 /// Writes the newest entry's position and score and, once a head holds more than `limit - 1`
 /// entries, chooses the one that leaves: the smallest score, of equals the oldest. The next entry
@@ -248,6 +252,21 @@ struct RedundancyArgs {
   bool always = false;
 };
 
+/// Carries the logits of a prompt's window over to its kept entries: out[w, b, g, i] =
+/// in[w, b, g, kept[b, g, i]] for i below the head's entries.
+struct KeepLogitsArgs {
+  float* out = nullptr;       ///< [window, batch, kv_heads, capacity]
+  const float* in = nullptr;  ///< [window, batch, kv_heads, keys]
+  const std::int32_t* kept = nullptr;  ///< [batch, kv_heads, kept_stride]; null: i itself
+  std::int64_t kept_stride = 0;
+  const HeadCursor* heads = nullptr;  ///< [batch, kv_heads]
+  std::int64_t capacity = 0;
+  int keys = 0;
+  int window = 0;
+  int batch = 0;
+  int kv_heads = 0;
+};
+
 /// ThinK (arXiv:2407.21018): keeps the `count` channels of a kv_head with the largest mean over the
 /// window's queries (as in WindowRowsArgs) and the group of q_c^2 x mean over the prompt's keys of
 /// k_c^2. Of equals the lower channel stays.
@@ -302,6 +321,8 @@ class Scoring {
   virtual ~Scoring() = default;
 
   virtual void clear(void* data, std::size_t bytes) = 0;
+  /// Scores from an array of the same shape.
+  virtual void copy(const PromptScores& to, const double* from) = 0;
 
   virtual void keep_queries(const KeepQueriesArgs& args) = 0;
   virtual void column_sums(const ColumnSumsArgs& args) = 0;
@@ -334,6 +355,7 @@ class Scoring {
 
   virtual void evict(const EvictArgs& args) = 0;
   virtual void redundancy(const RedundancyArgs& args) = 0;
+  virtual void keep_logits(const KeepLogitsArgs& args) = 0;
   virtual void page_bounds(const PageBoundsArgs& args) = 0;
   virtual void choose_pages(const ChoosePagesArgs& args) = 0;
 };

@@ -10,6 +10,8 @@ class CudaScoring final : public Scoring {
   CudaScoring(const Target& target, DType compute) : target_(target), compute_(compute) {}
 
   void clear(void* data, std::size_t bytes) override;
+  void copy(const PromptScores& to, const double* from) override;
+  void keep_logits(const KeepLogitsArgs& args) override;
   void keep_queries(const KeepQueriesArgs& args) override;
   void column_sums(const ColumnSumsArgs& args) override;
   void moments(const MomentsArgs& args) override;
