@@ -178,7 +178,6 @@ struct ChooseArgs {
   double* slot_scores = nullptr;
   std::int32_t* slot_positions = nullptr;
   std::int64_t slots = 0;
-  const double* slot_values = nullptr;  ///< what slot_scores take, like `scores`; null: `scores`
 };
 
 // ---- Steps.
@@ -321,8 +320,6 @@ class Scoring {
   virtual ~Scoring() = default;
 
   virtual void clear(void* data, std::size_t bytes) = 0;
-  /// Scores from an array of the same shape.
-  virtual void copy(const PromptScores& to, const double* from) = 0;
 
   virtual void keep_queries(const KeepQueriesArgs& args) = 0;
   virtual void column_sums(const ColumnSumsArgs& args) = 0;

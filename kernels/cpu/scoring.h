@@ -13,7 +13,6 @@ class CpuScoring final : public Scoring {
   void clear(void* data, std::size_t bytes) override;
 
   // scoring_copies.cpp
-  void copy(const PromptScores& to, const double* from) override;
   void keep_logits(const KeepLogitsArgs& args) override;
 
   // scoring_observe.cpp

@@ -1,13 +1,6 @@
-#include <cstring>
-
 #include "kernels/cpu/scoring.h"
 
 namespace kvg::kernels::cpu {
-
-void CpuScoring::copy(const PromptScores& to, const double* from) {
-  const auto rows = static_cast<std::size_t>(to.batch) * static_cast<std::size_t>(to.shape.kv_heads);
-  std::memcpy(to.out, from, rows * static_cast<std::size_t>(to.keys) * sizeof(double));
-}
 
 void CpuScoring::keep_logits(const KeepLogitsArgs& args) {
   const int heads = args.batch * args.kv_heads;

@@ -20,15 +20,6 @@ __global__ void __launch_bounds__(kThreads) keep_logits_kernel(KeepLogitsArgs ar
 
 }  // namespace
 
-void CudaScoring::copy(const PromptScores& to, const double* from) {
-  const auto rows = static_cast<std::size_t>(to.batch) * static_cast<std::size_t>(to.shape.kv_heads);
-  KVG_CUDA_CHECK(cudaMemcpyAsync(to.out,
-                                 from,
-                                 rows * static_cast<std::size_t>(to.keys) * sizeof(double),
-                                 cudaMemcpyDeviceToDevice,
-                                 target_.stream));
-}
-
 void CudaScoring::keep_logits(const KeepLogitsArgs& args) {
   launch(target_,
          keep_logits_kernel,
