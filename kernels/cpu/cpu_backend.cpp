@@ -16,8 +16,8 @@
 #include "kernels/cpu/matvec.h"
 #include "kernels/cpu/projection.h"
 #include "kernels/cpu/scoring.h"
-#include "kernels/cpu/store.h"
 #include "kernels/cpu/split_attention.h"
+#include "kernels/cpu/store.h"
 
 namespace kvg::kernels {
 namespace {

@@ -3,7 +3,9 @@
 #include <algorithm>
 
 #include "kernels/core/error.h"
+#include "kernels/cpu/scoring_scratch.h"
 #include "kernels/cpu/split_attention.h"
+#include "kernels/cpu/stored_rows.h"
 
 namespace kvg::kernels::cpu {
 namespace {
@@ -30,6 +32,13 @@ std::size_t product_tile_floats(int rows, std::size_t in) {
   return (in + static_cast<std::size_t>(std::min(rows, kTileRows))) * kTileFeatures;
 }
 
+std::size_t step_tile_floats(std::size_t group, std::size_t head_dim) {
+  // Scores, then a tile of keys or values as f32, two turned queries, and what reading a row takes.
+  const std::size_t attention = group * kSplitEntries + kSplitEntries * head_dim +
+                                2 * group * head_dim + row_scratch_floats(head_dim);
+  return std::max(attention, writer_floats(head_dim));
+}
+
 std::size_t prefill_tile_floats(int tokens, std::int64_t entries) {
   return static_cast<std::size_t>(std::min(tokens, kTileQueries)) *
          static_cast<std::size_t>(entries);
@@ -49,8 +58,10 @@ ScratchPlan plan_scratch(const WorkspaceShape& shape, int threads) {
   plan.stats = rounded(static_cast<std::size_t>(shape.batch) * heads * splits);
   plan.parts = rounded(static_cast<std::size_t>(shape.batch) * heads * splits * head_dim);
   plan.per_thread = rounded(std::max({product_tile_floats(static_cast<int>(rows), widest),
-                                      group * static_cast<std::size_t>(kSplitEntries),
-                                      prefill_tile_floats(static_cast<int>(rows), shape.entries)}));
+                                      step_tile_floats(group, head_dim),
+                                      prefill_tile_floats(static_cast<int>(rows), shape.entries),
+                                      scoring_tile_floats(shape)}));
+  plan.figures = rounded(scoring_shared_floats(shape));
   plan.threads = static_cast<std::size_t>(threads);
   return plan;
 }
@@ -73,9 +84,15 @@ float* Scratch::stats(std::size_t count) const {
   return buffer_.as<float>((plan_.normed + plan_.parts) * sizeof(float));
 }
 
+float* Scratch::figures(std::size_t count) const {
+  expect_room(count, plan_.figures);
+  return buffer_.as<float>((plan_.normed + plan_.parts + 2 * plan_.stats) * sizeof(float));
+}
+
 float* Scratch::tiles(std::size_t count_per_thread) const {
   expect_room(count_per_thread, plan_.per_thread);
-  return buffer_.as<float>((plan_.normed + plan_.parts + 2 * plan_.stats) * sizeof(float));
+  return buffer_.as<float>((plan_.normed + plan_.parts + 2 * plan_.stats + plan_.figures) *
+                           sizeof(float));
 }
 
 }  // namespace kvg::kernels::cpu

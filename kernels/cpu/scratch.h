@@ -20,11 +20,12 @@ struct ScratchPlan {
   std::size_t normed = 0;      ///< [rows, hidden]: normalised rows
   std::size_t parts = 0;       ///< [batch, heads, splits, head_dim]: split attention
   std::size_t stats = 0;       ///< [2, batch, heads, splits]: its maxima and sums
+  std::size_t figures = 0;     ///< what the threads of a Scoring operation share
   std::size_t per_thread = 0;  ///< a tile of whichever operation runs
   std::size_t threads = 0;
 
   [[nodiscard]] std::size_t total() const {
-    return normed + parts + 2 * stats + threads * per_thread;
+    return normed + parts + 2 * stats + figures + threads * per_thread;
   }
 };
 
@@ -40,6 +41,7 @@ class Scratch {
   [[nodiscard]] float* normed(std::size_t count) const;
   [[nodiscard]] float* parts(std::size_t count) const;
   [[nodiscard]] float* stats(std::size_t count) const;  ///< two arrays of `count`
+  [[nodiscard]] float* figures(std::size_t count) const;
   /// The tile of thread 0; that of thread t lies t * thread_stride() further.
   [[nodiscard]] float* tiles(std::size_t count_per_thread) const;
   [[nodiscard]] std::size_t thread_stride() const { return plan_.per_thread; }
@@ -51,6 +53,8 @@ class Scratch {
 
 /// Floats of a tile of a product with `in` inputs.
 [[nodiscard]] std::size_t product_tile_floats(int rows, std::size_t in);
+/// Floats of a tile of a step's attention, and of what append(), store() and settle() work in.
+[[nodiscard]] std::size_t step_tile_floats(std::size_t group, std::size_t head_dim);
 /// Floats of a tile of prefill attention.
 [[nodiscard]] std::size_t prefill_tile_floats(int tokens, std::int64_t entries);
 

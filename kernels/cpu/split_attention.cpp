@@ -18,11 +18,10 @@ KVG_INLINE void weigh(const SplitArgs& args,
                       std::size_t first_query,
                       std::size_t column,
                       std::size_t width) {
-  const auto count = static_cast<std::size_t>(args.end - args.begin);
-  const float* values = args.values + static_cast<std::size_t>(args.begin) * args.head_dim + column;
+  const float* values = args.values + column;
   const float* weights = args.scores + first_query * kSplitEntries;
   Floats sums[kQueries][kColumns] = {};
-  for (std::size_t s = 0; s < count; ++s) {
+  for (std::size_t s = 0; s < args.count; ++s) {
     Floats value[kColumns];
     for (std::size_t c = 0; c < kColumns; ++c) {
       value[c] = load_lanes<Floats>(values + s * args.head_dim + c * kLanes, width);
@@ -69,18 +68,18 @@ KVG_CLONES void weigh_values(const SplitArgs& args) {
   }
 }
 
-// scores[q, slot - args.begin] = query q . key of the slot, for slots [begin, end).
-void score_keys(const SplitArgs& args, const float* query, std::int32_t begin, std::int32_t end) {
+// scores[q, i] = query q . key i, for keys [begin, end).
+void score_keys(const SplitArgs& args, const float* query, std::size_t begin, std::size_t end) {
   if (begin >= end) {
     return;
   }
   for (std::size_t q = 0; q < args.group; q += kMatvecVectors) {
     const std::size_t left = args.group - q;
-    matvec({.out = args.scores + q * kSplitEntries + (begin - args.begin),
+    matvec({.out = args.scores + q * kSplitEntries + begin,
             .out_stride = kSplitEntries,
-            .matrix = args.keys + static_cast<std::size_t>(begin) * args.head_dim,
+            .matrix = args.keys + begin * args.head_dim,
             .dtype = DType::kF32,
-            .rows = end - begin,
+            .rows = static_cast<int>(end - begin),
             .in = args.head_dim,
             .vectors = query + q * args.head_dim,
             .vector_count = left < kMatvecVectors ? static_cast<int>(left) : kMatvecVectors});
@@ -89,18 +88,16 @@ void score_keys(const SplitArgs& args, const float* query, std::int32_t begin, s
 
 }  // namespace
 
-void attend_split(const SplitArgs& args) {
-  const bool has_sinks = args.sink_query != nullptr && args.begin < args.sinks;
-  const std::int32_t sinks_end = args.sinks < args.end ? args.sinks : args.end;
-  const std::int32_t window = has_sinks ? sinks_end : args.begin;
-  if (has_sinks) {
-    score_keys(args, args.sink_query, args.begin, window);
-  }
-  score_keys(args, args.query, window, args.end);
+void score_split(const SplitArgs& args) {
+  const std::size_t capped = args.sinks < args.count ? args.sinks : args.count;
+  const std::size_t sinks = args.sink_query == nullptr ? 0 : capped;
+  score_keys(args, args.sink_query, 0, sinks);
+  score_keys(args, args.query, sinks, args.count);
+}
+
+void weigh_split(const SplitArgs& args) {
   for (std::size_t q = 0; q < args.group; ++q) {
-    const SoftmaxPart part = exponentiate(args.scores + q * kSplitEntries,
-                                          args.scale,
-                                          static_cast<std::size_t>(args.end - args.begin));
+    const SoftmaxPart part = exponentiate(args.scores + q * kSplitEntries, args.scale, args.count);
     args.max[q] = part.max;
     args.sum[q] = part.sum;
   }
