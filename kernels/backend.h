@@ -134,7 +134,7 @@ struct AttendArgs {
   const void* sink_query = nullptr;  ///< scores slots [0, sinks); null: `query` scores all
   int sinks = 0;
   StoredView kv;
-  PageView pages;  ///< pages.pages null: all entries
+  PageView pages{};  ///< pages.pages null: all entries
   HeadShape shape;
   int batch = 0;
   float scale = 1.0F;

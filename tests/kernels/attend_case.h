@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "tests/kernels/contract_fixture.h"
 
@@ -49,7 +50,8 @@ class CacheData {
         keys_(spread(backend, seed)),
         values_(spread(backend, seed + 1)),
         key_array_(backend, keys_, backend.compute_dtype()),
-        value_array_(backend, values_, backend.compute_dtype()) {}
+        value_array_(backend, values_, backend.compute_dtype()),
+        heads_(backend, cursors()) {}
 
   [[nodiscard]] KvView view() const {
     const std::int64_t head_stride = case_.capacity * case_.shape.head_dim;
@@ -58,6 +60,19 @@ class CacheData {
             .dtype = key_array_.dtype(),
             .batch_stride = head_stride * case_.shape.kv_heads,
             .head_stride = head_stride};
+  }
+  /// The same as a layer of a cache.
+  [[nodiscard]] StoredView stored() const {
+    const StoredSide side = {.form = native_form(key_array_.dtype()),
+                             .channels = case_.shape.head_dim};
+    StoredView layer = {.keys = side,
+                        .values = side,
+                        .heads = heads_.data(),
+                        .slots = case_.capacity * case_.shape.kv_heads,
+                        .capacity = case_.capacity};
+    layer.keys.codes = key_array_.data();
+    layer.values.codes = value_array_.data();
+    return layer;
   }
   /// [entries, head_dim] of one kv_head of one row.
   [[nodiscard]] testing_support::Values keys(int row, int kv_head) const {
@@ -68,6 +83,16 @@ class CacheData {
   }
 
  private:
+  [[nodiscard]] std::vector<HeadCursor> cursors() const {
+    std::vector<HeadCursor> heads;
+    for (int head = 0; head < case_.batch * case_.shape.kv_heads; ++head) {
+      const std::int64_t start = head % case_.shape.kv_heads * case_.capacity;
+      heads.push_back({.start = static_cast<std::int32_t>(start),
+                       .entries = case_.entries,
+                       .slot = case_.entries - 1});
+    }
+    return heads;
+  }
   [[nodiscard]] std::size_t head_at(int row, int kv_head) const {
     return static_cast<std::size_t>(row * case_.shape.kv_heads + kv_head) *
            static_cast<std::size_t>(case_.capacity) *
@@ -105,6 +130,7 @@ class CacheData {
   testing_support::Values values_;
   testing_support::DeviceArray key_array_;
   testing_support::DeviceArray value_array_;
+  testing_support::SharedArray<HeadCursor> heads_;
 };
 
 /// Runs the step; `sink_query` may be null.
@@ -113,17 +139,12 @@ inline testing_support::DeviceArray attend(Backend& backend,
                                            const CacheData& cache,
                                            const testing_support::DeviceArray* const queries[2]) {
   testing_support::DeviceArray out(backend, params.query_count(), backend.compute_dtype());
-  const testing_support::SharedArray<StepCursor> cursor(
-      backend,
-      {{.position = params.entries - 1, .entries = params.entries, .slot = params.entries - 1}});
   backend.reserve_workspace(params.workspace());
   backend.attend({.out = out.data(),
                   .query = queries[0]->data(),
                   .sink_query = queries[1] == nullptr ? nullptr : queries[1]->data(),
                   .sinks = params.sinks,
-                  .kv = cache.view(),
-                  .cursor = cursor.data(),
-                  .capacity = params.capacity,
+                  .kv = cache.stored(),
                   .shape = params.shape,
                   .batch = params.batch,
                   .scale = static_cast<float>(params.scale())});

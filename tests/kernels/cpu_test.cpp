@@ -139,23 +139,18 @@ TEST(Cpu, RefusesWhatItWasNotPlannedFor) {
                        .capacity = 1000};
   const CacheData cache(*backend, params, 100);
   const DeviceArray query(*backend, params.query_count(), DType::kF32);
-  const testing_support::SharedArray<StepCursor> cursor(*backend, {{.entries = 1000}});
   AttendArgs args = {.out = query.data(),
                      .query = query.data(),
-                     .kv = cache.view(),
-                     .cursor = cursor.data(),
-                     .capacity = 1000,
+                     .kv = cache.stored(),
                      .shape = params.shape,
                      .batch = 1};
   WorkspaceShape small = params.workspace();
   small.entries = 10;
   backend->reserve_workspace(small);
   testing_support::expect_invalid([&] { backend->attend(args); }, "workspace was reserved for");
-  args.capacity = 999;
-  testing_support::expect_invalid([&] { backend->attend(args); }, "at most the capacity");
-  args.kv.dtype = DType::kBF16;
+  args.kv.capacity = 999;
   testing_support::expect_invalid([&] { backend->attend(args); },
-                                  "the cpu keeps keys and values in f32");
+                                  "a head of 1000 entries; its cache takes 1 to 999");
 }
 
 }  // namespace

@@ -20,11 +20,13 @@ struct QkvCase {
   int position = 0;  ///< of the first token; a step's when `sink_position` is not negative
   int slot = 0;      ///< of a step
   int sink_position = -1;
+  bool into_slots = true;  ///< of a step: straight into the cache, else to slot 0
   bool bias = false;
   bool head_norms = false;
   NormKind norm = NormKind::kRms;
 
   [[nodiscard]] bool is_step() const { return sink_position >= 0; }
+  [[nodiscard]] bool in_cache() const { return is_step() && into_slots; }
   [[nodiscard]] int slots() const { return is_step() ? slot + 2 : position + tokens + 1; }
   [[nodiscard]] int heads_in_all() const { return shape.heads + 2 * shape.kv_heads; }
 };
@@ -76,6 +78,17 @@ std::size_t entry_at(const QkvCase& params, int row, int kv_head, int slot) {
   return static_cast<std::size_t>(index) * static_cast<std::size_t>(params.shape.head_dim);
 }
 
+// Every head's slots one after the other, as entry_at() has them.
+std::vector<HeadCursor> cursors(const QkvCase& params) {
+  std::vector<HeadCursor> heads;
+  for (int head = 0; head < params.batch * params.shape.kv_heads; ++head) {
+    heads.push_back({.start = head % params.shape.kv_heads * params.slots(),
+                     .entries = params.slot + 1,
+                     .slot = params.slot});
+  }
+  return heads;
+}
+
 QkvResult expected(const QkvCase& params, const QkvWeights& weights) {
   const HeadShape& shape = params.shape;
   const Values all = testing_support::multiplied(
@@ -87,7 +100,7 @@ QkvResult expected(const QkvCase& params, const QkvWeights& weights) {
                     .values = Values(kv_count, kUntouched)};
   for (int index = 0; index < params.batch * params.tokens; ++index) {
     const int position = params.position + index % params.tokens;
-    const int slot = params.is_step() ? params.slot : position;
+    const int slot = params.in_cache() ? params.slot : params.is_step() ? 0 : position;
     const auto head = [&](int number) {
       const auto at =
           all.begin() +
@@ -133,11 +146,8 @@ class QkvContract : public BackendContract {
     const DeviceArray keys(device, untouched, compute());
     const DeviceArray values(device, untouched, compute());
     const testing_support::SharedArray<StepCursor> cursor(
-        device,
-        {{.position = params.position,
-          .entries = params.slot + 1,
-          .slot = params.slot,
-          .sink_position = params.sink_position}});
+        device, {{.position = params.position, .sink_position = params.sink_position}});
+    const testing_support::SharedArray<HeadCursor> heads(device, cursors(params));
     device.reserve_workspace({.batch = params.batch,
                               .rows = rows,
                               .hidden = params.hidden,
@@ -162,7 +172,8 @@ class QkvContract : public BackendContract {
                                .values = values.data(),
                                .dtype = compute(),
                                .batch_stride = head_stride * params.shape.kv_heads,
-                               .head_stride = head_stride}});
+                               .head_stride = params.in_cache() ? 0 : head_stride},
+                        .heads = params.in_cache() ? heads.data() : nullptr});
     return {.query = query.read(),
             .sink_query = sink_query.read(),
             .keys = keys.read(),
@@ -210,6 +221,18 @@ TEST_P(QkvContract, Steps) {
              .sink_position = 9,
              .bias = batch == 3});
     }
+  }
+}
+
+TEST_P(QkvContract, StepsBesideACache) {
+  for (const int head_dim : {64, 128}) {
+    check({.shape = {.heads = 4, .kv_heads = 2, .head_dim = head_dim},
+           .rotary_dim = head_dim,
+           .batch = 3,
+           .position = 41,
+           .slot = 5,
+           .sink_position = 9,
+           .into_slots = false});
   }
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -12,6 +13,11 @@ using testing_support::Values;
 
 // Embedding, scores, kept entries, the cursor, copies.
 class SmallContract : public BackendContract {};
+
+// Slots that a head keeps of nine.
+std::vector<std::int32_t> kept_of(int head) {
+  return head % 2 == 0 ? std::vector<std::int32_t>{0, 6, 7, 8} : std::vector<std::int32_t>{2, 3, 8};
+}
 
 TEST_P(SmallContract, EmbeddingCopiesRows) {
   for (const DType dtype : GetParam().weight_dtypes()) {
@@ -111,52 +117,64 @@ TEST_P(SmallContract, KeptEntriesMove) {
   const auto count = static_cast<std::size_t>(3 * 2 * 5 * 80);
   const DeviceArray keys(backend(), Values(count, 7.0), compute());
   const DeviceArray values(backend(), Values(count, 7.0), compute());
-  const SharedArray<std::int32_t> from_slots(backend(), {0, 6, 7, 8});
-  const SharedArray<std::int32_t> to_slots(backend(), {0, 3, 1, 2});
-  KvView to = from.view();
-  to.keys = keys.data();
-  to.values = values.data();
-  to.head_stride = 5 * 80;
-  to.batch_stride = 2 * to.head_stride;
-  backend().keep_entries({.from = from.view(),
-                          .to = to,
-                          .from_slots = from_slots.data(),
-                          .to_slots = to_slots.data(),
-                          .count = 4,
-                          .batch = 3,
-                          .kv_heads = 2,
-                          .head_dim = 80});
+  // Rows of five places, of which some stay empty.
+  SharedArray<std::int32_t> kept(backend(), std::vector<std::int32_t>(3 * 2 * 5, -1));
+  SharedArray<HeadCursor> heads(backend(), std::vector<HeadCursor>(6));
+  for (int head = 0; head < 6; ++head) {
+    const std::vector<std::int32_t> list = kept_of(head);
+    std::copy(list.begin(), list.end(), kept.data() + std::ptrdiff_t{head} * 5);
+    heads.data()[head] = {.start = head % 2 * 5, .entries = static_cast<std::int32_t>(list.size())};
+  }
+  const StoredSide side = {.form = native_form(compute()), .channels = 80};
+  StoredView to = {.keys = side, .values = side, .heads = heads.data(), .slots = 10, .capacity = 5};
+  to.keys.codes = keys.data();
+  to.values.codes = values.data();
+  backend().store({.from = from.view(),
+                   .kept = kept.data(),
+                   .kept_stride = 5,
+                   .to = to,
+                   .shape = from_case.shape,
+                   .batch = 3});
   const Values got_keys = keys.read();
   const Values got_values = values.read();
   for (int head = 0; head < 6; ++head) {
     const Values want_keys = from.keys(head / 2, head % 2);
     const Values want_values = from.values(head / 2, head % 2);
-    for (std::size_t i = 0; i < 80; ++i) {
-      const std::size_t at = static_cast<std::size_t>(head) * 5 * 80 + i;
-      for (std::size_t kept = 0; kept < 4; ++kept) {
-        const std::size_t source = static_cast<std::size_t>(from_slots.data()[kept]) * 80 + i;
-        const std::size_t target = static_cast<std::size_t>(to_slots.data()[kept]) * 80 + at;
-        EXPECT_EQ(got_keys[target], want_keys[source]);
-        EXPECT_EQ(got_values[target], want_values[source]);
+    const std::vector<std::int32_t> list = kept_of(head);
+    for (std::size_t slot = 0; slot < 5; ++slot) {
+      for (std::size_t i = 0; i < 80; ++i) {
+        const std::size_t at = (static_cast<std::size_t>(head) * 5 + slot) * 80 + i;
+        const bool is_kept = slot < list.size();
+        const std::size_t source = is_kept ? static_cast<std::size_t>(list[slot]) * 80 + i : 0;
+        EXPECT_EQ(got_keys[at], is_kept ? want_keys[source] : 7.0) << "slot " << slot;
+        EXPECT_EQ(got_values[at], is_kept ? want_values[source] : 7.0) << "slot " << slot;
       }
-      EXPECT_EQ(got_keys[at + std::size_t{4} * 80], 7.0) << "slot 4 is not kept";
     }
   }
 }
 
 TEST_P(SmallContract, TheCursorAdvances) {
-  for (const SlotRule& rule : {SlotRule{},
-                               SlotRule{.slots = 5, .sinks = 2, .cache_positions = true},
-                               SlotRule{.slots = 3, .sinks = 0, .cache_positions = false}}) {
-    const SharedArray<StepCursor> cursor(backend(), {cursor_at(0, rule)});
+  for (const bool cache_positions : {false, true}) {
+    const SharedArray<StepCursor> cursor(backend(), {{}});
+    const std::vector<HeadCursor> start = {
+        {.start = 32, .limit = 5, .sinks = 2, .packed_keys = 3}, {.limit = 3}, {}};
+    const SharedArray<HeadCursor> heads(backend(), start);
+    std::vector<HeadCursor> want = start;
     for (std::int32_t position = 1; position < 20; ++position) {
-      backend().advance(cursor.data(), rule);
+      backend().advance({.cursor = cursor.data(),
+                         .heads = heads.data(),
+                         .count = 3,
+                         .cache_positions = cache_positions});
       backend().synchronize();
-      const StepCursor want = cursor_at(position, rule);
       EXPECT_EQ(cursor.data()->position, position);
-      EXPECT_EQ(cursor.data()->entries, want.entries);
-      EXPECT_EQ(cursor.data()->slot, want.slot);
-      EXPECT_EQ(cursor.data()->sink_position, want.sink_position);
+      EXPECT_EQ(cursor.data()->sink_position, cache_positions ? std::min(position, 4) : position);
+      for (std::size_t head = 0; head < 3; ++head) {
+        want[head] = next_of(want[head]);
+        EXPECT_EQ(heads.data()[head].entries, want[head].entries) << position;
+        EXPECT_EQ(heads.data()[head].slot, want[head].slot) << position;
+        EXPECT_EQ(heads.data()[head].start, start[head].start) << position;
+        EXPECT_EQ(heads.data()[head].packed_keys, start[head].packed_keys) << position;
+      }
     }
   }
 }
