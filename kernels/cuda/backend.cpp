@@ -119,7 +119,7 @@ class CudaBackend final : public Backend {
   void append(const AppendArgs& args) override {
     check_entries(args.from);
     select();
-    append_entry(target_, compute_, args);
+    append_entry(target_, args);
   }
 
   void store(const StoreArgs& args) override {

@@ -76,6 +76,23 @@ __device__ inline Pack<T> load_pack(const T* from) {
   return *reinterpret_cast<const Pack<T>*>(from);
 }
 
+/// Element `at` of an array whose type is known when the kernel runs.
+__device__ inline float element_at(const void* from, DType dtype, std::int64_t at) {
+  return dtype == DType::kF32   ? static_cast<const float*>(from)[at]
+         : dtype == DType::kF16 ? to_float(static_cast<const __half*>(from)[at])
+                                : to_float(static_cast<const __nv_bfloat16*>(from)[at]);
+}
+
+__device__ inline void put_element(void* to, DType dtype, std::int64_t at, float value) {
+  if (dtype == DType::kF32) {
+    static_cast<float*>(to)[at] = value;
+  } else if (dtype == DType::kF16) {
+    static_cast<__half*>(to)[at] = from_float<__half>(value);
+  } else {
+    static_cast<__nv_bfloat16*>(to)[at] = from_float<__nv_bfloat16>(value);
+  }
+}
+
 /// Calls `use` with a value of the element type that `dtype` names.
 template <typename Use>
 void dispatch_element(DType dtype, Use&& use) {

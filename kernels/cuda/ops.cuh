@@ -66,7 +66,7 @@ void flash_prefill_attend(const Target& target, const PrefillAttendArgs& args);
 void plain_prefill_attend(const Target& target, const PrefillAttendArgs& args);
 
 void embed_tokens(const Target& target, const EmbedArgs& args);
-void append_entry(const Target& target, DType compute, const AppendArgs& args);
+void append_entry(const Target& target, const AppendArgs& args);
 void store_entries(const Target& target, DType compute, const StoreArgs& args);
 void settle_entries(const Target& target, DType compute, const SettleArgs& args);
 void score_rows(const Target& target, const ScoreArgs& args);

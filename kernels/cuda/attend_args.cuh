@@ -1,0 +1,129 @@
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/ops.cuh"
+#include "kernels/form_pairs.h"
+
+// What the kernels of decode attention are told, and which of them there are.
+
+namespace kvg::kernels {
+
+inline constexpr int kAttendThreads = 128;
+inline constexpr int kAttendWarps = kAttendThreads / 32;
+inline constexpr int kMaxChunks = 128;
+inline constexpr float kLog2E = 1.4426950408889634F;
+
+/// A group's scale as it is stored.
+enum class ScaleKind : std::uint8_t { kNone, kF16, kF16Zero, kE4M3, kE8M0 };
+
+/// Keys or values.
+struct AttendSide {
+  const std::uint8_t* codes = nullptr;
+  const std::uint8_t* scales = nullptr;
+  const void* waiting = nullptr;
+  std::int32_t waiting_slots = 0;
+  std::int32_t row_bytes = 0;
+  std::int32_t scale_row_bytes = 0;
+  std::int32_t channels = 0;  ///< stored of each slot
+  std::int32_t group = 0;     ///< 0: no scale
+  ScaleKind scale_kind = ScaleKind::kNone;
+  float multiplier = 1.0F;  ///< of every scale, a power of two
+  /// kInt: 2^23 + zero code x 2^(bits i): what the code at place i of a word reads as when it is 0.
+  float origin[8] = {};
+  const std::int16_t* kept_channels = nullptr;
+  Form form;
+};
+
+struct AttendKernelArgs {
+  AttendSide keys;
+  AttendSide values;
+  void* out = nullptr;
+  const void* query = nullptr;
+  const void* sink_query = nullptr;
+  DType compute = DType::kF32;
+  int sinks = 0;  ///< 0 without a sink query
+  float scale = 1.0F;
+  float* scores = nullptr;
+  std::int64_t capacity = 0;
+  PageView pages;
+  const HeadCursor* heads = nullptr;
+  std::int64_t slots = 0;
+  HeadShape shape;
+  AttendScratch scratch;
+  int batch = 0;
+  int chunks = 0;       ///< of the grid
+  int most_chunks = 0;  ///< of any number of entries
+  int group = 0;        ///< queries of a kv_head
+  int tiles = 1;        ///< parts of a group, one a block
+  int lanes = 1;        ///< lanes that share a row, a power of two
+};
+
+constexpr int bits_of(FormClass form_class) {
+  switch (form_class) {
+    case FormClass::kF32:
+    case FormClass::kPrunedF32:
+      return 32;
+    case FormClass::kF16:
+    case FormClass::kBF16:
+    case FormClass::kPrunedF16:
+    case FormClass::kPrunedBF16:
+      return 16;
+    case FormClass::kE4M3:
+    case FormClass::kE5M2:
+    case FormClass::kInt8:
+      return 8;
+    case FormClass::kInt4:
+    case FormClass::kTable4:
+    case FormClass::kChannelInt4:
+      return 4;
+    case FormClass::kTable3:
+      return 3;
+    case FormClass::kInt2:
+    case FormClass::kChannelInt2:
+      return 2;
+  }
+  return 32;
+}
+
+constexpr bool is_pruned(FormClass form_class) {
+  return form_class == FormClass::kPrunedF32 || form_class == FormClass::kPrunedF16 ||
+         form_class == FormClass::kPrunedBF16;
+}
+
+constexpr bool is_per_channel(FormClass form_class) {
+  return form_class == FormClass::kChannelInt4 || form_class == FormClass::kChannelInt2;
+}
+
+constexpr bool is_table(FormClass form_class) {
+  return form_class == FormClass::kTable4 || form_class == FormClass::kTable3;
+}
+
+/// True for classes whose elements may have scales.
+constexpr bool has_scales(FormClass form_class) {
+  return bits_of(form_class) <= 8;
+}
+
+/// Channels of a row that one lane takes when a block answers `group` queries: 16 bytes where there
+/// is one query, fewer where the queries need the registers. 0: no kernel answers so many at once.
+constexpr int lane_channels(FormPair pair, int group) {
+  const int bits =
+      bits_of(pair.keys) > bits_of(pair.values) ? bits_of(pair.keys) : bits_of(pair.values);
+  if (group == 8) {
+    return bits == 32 || bits < 4 ? 0 : 8;
+  }
+  // Nvfp4 has groups of 16 channels, and a lane has one scale a row.
+  const int most = group == 4 || is_table(pair.keys) ? 16 : 32;
+  const int whole = bits == 32 ? 8 : 128 / bits;
+  return bits == 3 ? 16 : (whole < most ? whole : most);
+}
+
+/// The numbers of queries that kernels are compiled for.
+inline constexpr int kAttendGroups[] = {1, 4, 8};
+
+/// Enqueues the kernel of a pair for `group` queries a block. Defined for kFormPairs alone.
+template <FormClass Keys, FormClass Values>
+void launch_attend(const Target& target, const AttendKernelArgs& args, int group);
+
+}  // namespace kvg::kernels

@@ -1,0 +1,406 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/cuda/attend_block.cuh"
+#include "kernels/cuda/attend_codes.cuh"
+
+// What a lane of decode attention does. `args.lanes` lanes of a warp share a row, C channels each,
+// and a warp takes several rows at once; every set of lanes that shares rows runs an online softmax
+// of its own. Codes go from memory to registers: a tile's values are on their way while its keys
+// are scored, the next tile's keys while its values are mixed.
+
+namespace kvg::kernels {
+
+template <FormClass Keys, FormClass Values, int C, int Group>
+struct AttendLane {
+  static constexpr int kKeyBytes = Codes<Keys, C>::kBytes;
+  static constexpr int kValueBytes = Codes<Values, C>::kBytes;
+  /// Rows that a lane has in flight.
+  static constexpr int kRows =
+      std::clamp(64 / std::max(kKeyBytes, kValueBytes), 2, Group == 1 ? 8 : 4);
+  static constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
+  static constexpr bool kChannelScales = is_per_channel(Keys);
+  static constexpr bool kKeyScales = has_scales(Keys) && !kChannelScales;
+  static constexpr bool kValueScales = has_scales(Values);
+  /// How far a score may pass the largest before sums are scaled down: weights stay below 2^8.
+  static constexpr float kSlack = 8.0F;
+
+  struct Tile {
+    int slots[kRows];  ///< a slot with an entry even where there is nothing to see
+    unsigned seen;     ///< bit r: row r counts
+  };
+
+  const AttendKernelArgs& args;
+  const BlockWork& work;
+  const float* sets;          ///< queries, as stage_queries() leaves them
+  const float* key_levels;    ///< this lane's column
+  const float* value_levels;  ///< likewise
+  int share;                  ///< which part of a row is this lane's
+  int row;                    ///< which row of those a warp takes at once
+  int rows;                   ///< that a warp takes at once
+  int channel;                ///< this lane's first; 0 for lanes beyond the row
+  bool present;               ///< false: a lane beyond the row
+  const std::uint8_t* key_rows;
+  const std::uint8_t* key_scales;
+  const std::uint8_t* value_rows;
+  const std::uint8_t* value_scales;
+
+  Codes<Keys, C> keys[kRows];
+  Scales<kRows> key_stored;
+  Codes<Values, C> values[kRows];
+  Scales<kRows> value_stored;
+  float query[Group][C];   ///< over place_weight(); kChannelScales: times the scales of `held`
+  float query_sum[Group];  ///< of the query; kChannelScales: times the zeros of `held`
+  int held = -1;           ///< group of slots
+  float mixed[Group][C];   ///< sum of weight x value, times place_weight(), without zeros
+  float zeros[Group];      ///< sum of weight x zero
+  float largest[Group];    ///< score from which weights are counted
+  float weights[Group];    ///< sum of weights
+
+  __device__ AttendLane(const AttendKernelArgs& kernel_args, const BlockWork& block_work)
+      : args(kernel_args), work(block_work) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    share = lane % args.lanes;
+    row = lane / args.lanes;
+    rows = kWarp / args.lanes;
+    present = share * C < args.shape.head_dim;
+    channel = present ? share * C : 0;
+    key_rows = args.keys.codes + work.row * args.keys.row_bytes;
+    if constexpr (!is_pruned(Keys)) {
+      key_rows += channel * bits_of(Keys) / 8;
+    }
+    value_rows =
+        args.values.codes + work.row * args.values.row_bytes + channel * bits_of(Values) / 8;
+    key_scales = args.keys.scales + (kChannelScales ? work.row / args.keys.group : work.row) *
+                                        args.keys.scale_row_bytes;
+    value_scales = args.values.scales + work.row * args.values.scale_row_bytes;
+#pragma unroll
+    for (int g = 0; g < Group; ++g) {
+      largest[g] = kLeast;
+      weights[g] = 0.0F;
+      zeros[g] = 0.0F;
+#pragma unroll
+      for (int c = 0; c < C; ++c) {
+        mixed[g][c] = 0.0F;
+      }
+    }
+  }
+
+  [[nodiscard]] __device__ int tile_rows() const {
+    return rows * kRows;
+  }
+
+  __device__ Tile tile_at(int first) const {
+    Tile tile;
+    tile.seen = 0;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const int at = first + r * rows + row;
+      bool seen = at < work.end;
+      int slot = min(at, work.end - 1);
+      if (args.pages.pages != nullptr) {
+        const std::int32_t page =
+            args.pages.pages[work.head * args.pages.count + slot / args.pages.page];
+        slot = page * args.pages.page + slot % args.pages.page;
+        seen = seen && page >= 0 && slot < work.entries;
+        slot = seen ? slot : 0;
+      }
+      tile.slots[r] = slot;
+      tile.seen |= (seen ? 1U : 0U) << r;
+    }
+    return tile;
+  }
+
+  __device__ void load_keys(const Tile& tile) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const std::uint8_t* from =
+          key_rows + static_cast<std::int64_t>(tile.slots[r]) * args.keys.row_bytes;
+      if constexpr (is_pruned(Keys)) {
+        keys[r].load_pruned(from, share * C, args.keys.channels);
+      } else {
+        keys[r].load(from);
+      }
+    }
+    if constexpr (kKeyScales) {
+      key_stored.load(args.keys, key_scales, scale_group(args.keys), tile.slots);
+    }
+  }
+
+  __device__ void load_values(const Tile& tile) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      values[r].load(value_rows + static_cast<std::int64_t>(tile.slots[r]) * args.values.row_bytes);
+    }
+    if constexpr (kValueScales) {
+      value_stored.load(args.values, value_scales, scale_group(args.values), tile.slots);
+    }
+  }
+
+  [[nodiscard]] __device__ int scale_group(const AttendSide& side) const {
+    return side.group == 0 ? 0 : channel / side.group;
+  }
+
+  /// After stage_queries().
+  __device__ void take_queries() {
+    if constexpr (!kChannelScales) {
+#pragma unroll
+      for (int g = 0; g < Group; ++g) {
+        query_sum[g] = 0.0F;
+#pragma unroll
+        for (int c = 0; c < C; ++c) {
+          const float q = query_at(0, g, c);
+          query[g][c] = q * (1.0F / Codes<Keys, C>::place_weight(c));
+          query_sum[g] += q;
+        }
+      }
+    }
+  }
+
+  /// Element of a set of queries; 0 in lanes beyond the row.
+  [[nodiscard]] __device__ float query_at(int set, int g, int c) const {
+    const float q = sets[(set * Group + g) * args.shape.head_dim + channel + c];
+    return present ? q : 0.0F;
+  }
+
+  /// kChannelScales: folds the scales of the group that holds `slot` into the queries.
+  __device__ void hold_scales(int slot) {
+    const int group = slot / args.keys.group;
+    if (group == held) {
+      return;
+    }
+    held = group;
+    std::uint32_t stored[C];
+    load_words<4 * C>(
+        key_scales + static_cast<std::int64_t>(group) * args.keys.scale_row_bytes + channel * 4,
+        stored);
+#pragma unroll
+    for (int g = 0; g < Group; ++g) {
+      query_sum[g] = 0.0F;
+    }
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+      float pair[2];
+      widen_word(stored[c], pair, __half{});
+#pragma unroll
+      for (int g = 0; g < Group; ++g) {
+        const float q = query_at(0, g, c);
+        query[g][c] = q * (1.0F / Codes<Keys, C>::place_weight(c)) * pair[0];
+        query_sum[g] = fmaf(q, pair[1], query_sum[g]);
+      }
+    }
+  }
+
+  /// Two sums, so that one does not wait for the other. In the order of score_apart().
+  __device__ static float dot(const float (&q)[C], const float (&x)[C]) {
+    float even = 0.0F;
+    float odd = 0.0F;
+#pragma unroll
+    for (int c = 0; c < C; c += 2) {
+      even = fmaf(q[c], x[c], even);
+      odd = fmaf(q[c + 1], x[c + 1], odd);
+    }
+    return even + odd;
+  }
+
+  __device__ void score_tile(const Tile& tile, float (&scores)[kRows][Group]) {
+    Affine scale[kRows];
+    if constexpr (kKeyScales) {
+      key_stored.decode(args.keys, scale);
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      float x[C];
+      keys[r].widen(args.keys, key_levels, x);
+      if constexpr (kChannelScales) {
+        hold_scales(tile.slots[r]);
+      }
+#pragma unroll
+      for (int g = 0; g < Group; ++g) {
+        const float product = dot(query[g], x);
+        if constexpr (kKeyScales) {
+          scores[r][g] = fmaf(scale[r].scale, product, scale[r].zero * query_sum[g]);
+        } else {
+          scores[r][g] = kChannelScales ? product + query_sum[g] : product;
+        }
+      }
+    }
+    // Slots ascend within a tile.
+    if (tile.slots[0] < args.sinks || (kWaits && tile.slots[kRows - 1] >= work.packed_keys)) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        const bool waiting = kWaits && tile.slots[r] >= work.packed_keys;
+        if (tile.slots[r] < args.sinks || waiting) {
+          const ApartRow apart = {.slot = tile.slots[r],
+                                  .waiting = waiting,
+                                  .set = (waiting ? 2 : 0) + (tile.slots[r] < args.sinks ? 1 : 0),
+                                  .first = present ? share * C : args.shape.head_dim,
+                                  .count = C};
+#pragma unroll
+          for (int g = 0; g < Group; ++g) {
+            const float* query_row = sets + (apart.set * Group + g) * args.shape.head_dim;
+            scores[r][g] = score_apart(args, work, apart, query_row);
+          }
+        }
+      }
+    }
+  }
+
+  /// Adds up the lanes of a row, hides what is not there, and writes scores that are wanted.
+  __device__ void gather_scores(const Tile& tile, float (&scores)[kRows][Group]) const {
+    for (int step = args.lanes / 2; step > 0; step /= 2) {
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+        for (int g = 0; g < Group; ++g) {
+          scores[r][g] += __shfl_xor_sync(kAllLanes, scores[r][g], step);
+        }
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const bool seen = (tile.seen >> r & 1U) != 0;
+#pragma unroll
+      for (int g = 0; g < Group; ++g) {
+        if (args.scores != nullptr && seen && share == 0 && g < work.queries) {
+          args.scores[(work.first_query + g) * args.capacity + tile.slots[r]] =
+              scores[r][g] * (1.0F / kLog2E);
+        }
+        scores[r][g] = seen ? scores[r][g] : -INFINITY;
+      }
+    }
+  }
+
+  /// Turns scores into weights.
+  __device__ void weigh(float (&scores)[kRows][Group]) {
+#pragma unroll
+    for (int g = 0; g < Group; ++g) {
+      float most = scores[0][g];
+#pragma unroll
+      for (int r = 1; r < kRows; ++r) {
+        most = fmaxf(most, scores[r][g]);
+      }
+      if (most > largest[g] + kSlack) {
+        const float decay = exp2_of(largest[g] - most);
+        largest[g] = most;
+        weights[g] *= decay;
+        zeros[g] *= decay;
+#pragma unroll
+        for (int c = 0; c < C; ++c) {
+          mixed[g][c] *= decay;
+        }
+      }
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        scores[r][g] = exp2_of(scores[r][g] - largest[g]);
+        weights[g] += scores[r][g];
+      }
+    }
+  }
+
+  __device__ void mix_tile(const Tile& tile, const float (&tile_weights)[kRows][Group]) {
+    Affine scale[kRows];
+    if constexpr (kValueScales) {
+      value_stored.decode(args.values, scale);
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      float x[C];
+      values[r].widen(args.values, value_levels, x);
+      Affine own = kValueScales ? scale[r] : Affine{1.0F, 0.0F};
+      if constexpr (kWaits) {
+        if (tile.slots[r] >= work.packed_values) {
+          wait_for_value(tile.slots[r], x);
+          own = {1.0F, 0.0F};
+        }
+      }
+#pragma unroll
+      for (int g = 0; g < Group; ++g) {
+        const float weight = kValueScales ? tile_weights[r][g] * own.scale : tile_weights[r][g];
+        if constexpr (kValueScales) {
+          zeros[g] = fmaf(tile_weights[r][g], own.zero, zeros[g]);
+        }
+#pragma unroll
+        for (int c = 0; c < C; ++c) {
+          mixed[g][c] = fmaf(weight, x[c], mixed[g][c]);
+        }
+      }
+    }
+  }
+
+  /// A value that is not packed yet, as widen() would yield it.
+  __device__ void wait_for_value(int slot, float (&x)[C]) const {
+    const std::int64_t from =
+        work.head * args.values.waiting_slots + slot % args.values.waiting_slots;
+    load_waiting(args.values.waiting, args.compute, from * args.shape.head_dim + channel, x);
+#pragma unroll
+    for (int c = 0; c < C; ++c) {
+      x[c] *= Codes<Values, C>::place_weight(c);
+    }
+  }
+
+  /// This warp's chunk of the entries. `stage` is called once, when the first loads are under way.
+  template <typename Stage>
+  __device__ void attend(int warp, const Stage& stage) {
+    const int first = work.begin + warp * tile_rows();
+    Tile tile = tile_at(first);
+    if (first < work.end) {
+      load_keys(tile);
+      load_values(tile);
+    }
+    stage();
+    take_queries();
+    for (int at = first; at < work.end; at += kAttendWarps * tile_rows()) {
+      const int next_at = at + kAttendWarps * tile_rows();
+      const Tile next = tile_at(next_at);
+      float scores[kRows][Group];
+      score_tile(tile, scores);
+      if (next_at < work.end) {
+        load_keys(next);
+      }
+      gather_scores(tile, scores);
+      weigh(scores);
+      mix_tile(tile, scores);
+      if (next_at < work.end) {
+        load_values(next);
+      }
+      tile = next;
+    }
+  }
+
+  /// Adds up the warp's rows and leaves them in shared memory.
+  __device__ void leave(int warp, const WarpParts& parts) {
+    const int dim = args.shape.head_dim;
+#pragma unroll
+    for (int g = 0; g < Group; ++g) {
+      float most = largest[g];
+      for (int step = args.lanes; step < kWarp; step *= 2) {
+        most = fmaxf(most, __shfl_xor_sync(kAllLanes, most, step));
+      }
+      const float decay = exp2_of(largest[g] - most);
+      float weight = weights[g] * decay;
+#pragma unroll
+      for (int c = 0; c < C; ++c) {
+        mixed[g][c] = fmaf(mixed[g][c], 1.0F / Codes<Values, C>::place_weight(c), zeros[g]) * decay;
+      }
+      for (int step = args.lanes; step < kWarp; step *= 2) {
+        weight += __shfl_xor_sync(kAllLanes, weight, step);
+#pragma unroll
+        for (int c = 0; c < C; ++c) {
+          mixed[g][c] += __shfl_xor_sync(kAllLanes, mixed[g][c], step);
+        }
+      }
+      if (row == 0 && present) {
+#pragma unroll
+        for (int c = 0; c < C; ++c) {
+          parts.sums[(warp * Group + g) * dim + channel + c] = mixed[g][c];
+        }
+        parts.largest[warp * Group + g] = most;
+        parts.weights[warp * Group + g] = weight;
+      }
+    }
+  }
+};
+
+}  // namespace kvg::kernels
