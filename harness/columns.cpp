@@ -65,6 +65,15 @@ Value sm_clock(const Record& record) {
   return integer(record.sm_clock_mhz);
 }
 
+template <auto Member>
+Value kept_of(const Record& record) {
+  return record.kept_entries ? Value(*record.kept_entries.*Member) : Value();
+}
+
+Value budget_requested(const Record& record) {
+  return record.budget_requested.empty() ? Value() : Value(record.budget_requested);
+}
+
 Value batch(const Record& record) {
   return static_cast<std::int64_t>(record.batch);
 }
@@ -129,6 +138,7 @@ constexpr Column shown(Column column,
 constexpr std::array kColumns{
     shown(text<&Record::method>("method"), "Method", nullptr),
     text<&Record::policy>("policy"),
+    Column{.key = "budget_requested", .type = kText, .get = budget_requested},
     text<&Record::model>("model"),
     text<&Record::dataset>("dataset"),
     text<&Record::protocol>("protocol"),
@@ -157,6 +167,22 @@ constexpr std::array kColumns{
           four_digits,
           Shown::kOnCpu),
     shown(figure<&Record::final_cache_size>("final_cache_size", "entries"), "Cache", entries),
+    Column{.key = "kept_entries.mean",
+           .type = kReal,
+           .unit = "entries",
+           .get = kept_of<&kvcompress::KeptEntries::mean>},
+    Column{.key = "kept_entries.min",
+           .type = kInteger,
+           .unit = "entries",
+           .get = kept_of<&kvcompress::KeptEntries::min>},
+    Column{.key = "kept_entries.max",
+           .type = kInteger,
+           .unit = "entries",
+           .get = kept_of<&kvcompress::KeptEntries::max>},
+    figure<&Record::kept_fraction>("kept_fraction", ""),
+    figure<&Record::bits_per_element>("bits_per_element", "bits"),
+    bytes<&MemoryFigures::kv_bytes>("kv_bytes"),
+    figure<&Record::kv_bytes_read_per_step>("kv_bytes_read_per_step", "bytes"),
     bytes<&MemoryFigures::weights_bytes>("memory.weights_bytes"),
     bytes<&MemoryFigures::kv_bytes>("memory.kv_bytes"),
     bytes<&MemoryFigures::activations_bytes>("memory.activations_bytes"),

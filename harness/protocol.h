@@ -25,13 +25,16 @@ struct Workload {
 
 /// One sample as it went by.
 struct Trace {
-  std::int32_t tokens = 0;        ///< of the sample; speed: prompt and generated of a row
-  std::int64_t eval_tokens = 0;   ///< scored; speed: generated, all rows
-  std::vector<double> steps;      ///< seconds of each; the first includes the prompt if any
-  std::vector<double> nll;        ///< of the scored tokens
-  std::int64_t correct = 0;       ///< of them, those that were the arg-max
-  double final_cache_size = 0.0;  ///< mean entries per layer and kv_head
-  std::int64_t peak_bytes = 0;    ///< the allocator's high-water mark while it ran
+  std::int32_t tokens = 0;         ///< of the sample; speed: prompt and generated of a row
+  std::int64_t eval_tokens = 0;    ///< scored; speed: generated, all rows
+  std::vector<double> steps;       ///< seconds of each; the first includes the prompt if any
+  std::vector<double> nll;         ///< of the scored tokens
+  std::int64_t correct = 0;        ///< of them, those that were the arg-max
+  double final_cache_size = 0.0;   ///< mean entries per layer and kv_head
+  kvcompress::KeptEntries kept{};  ///< right after the prompt's cut; without a prompt, at the end
+  double kept_fraction = 0.0;      ///< kept.mean of the prompt's tokens; without one, of all fed
+  double step_read_bytes = 0.0;    ///< of the cache, in the step after the last
+  std::int64_t peak_bytes = 0;     ///< the allocator's high-water mark while it ran
 };
 
 /// Called between timed steps with the steps done of all.
@@ -51,6 +54,7 @@ struct Protocol {
   std::string_view name;
   std::string_view summary;
   bool reads_text = true;  ///< false: random ids of its own lengths
+  kvcompress::Feed feed = kvcompress::Feed::kSteps;
 
   /// What a runner must be able to take for these samples.
   model::RunShape (*shape)(const Experiment& experiment, const Workload& workload) = nullptr;

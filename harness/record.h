@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "kvcompress/cache.h"
+
 namespace kvg::harness {
 
 /// One sample of a row (speed: one repetition) as it was measured. Times in seconds.
@@ -39,8 +41,9 @@ enum class Status { kOk, kFailed };
 /// One row: a model, a text and a policy, with everything measured of it. What was not measured, or
 /// has no meaning here, is empty.
 struct Record {
-  std::string method;  ///< the policy as given
-  std::string policy;  ///< its canonical spec
+  std::string method;            ///< the policy as given
+  std::string policy;            ///< its canonical spec
+  std::string budget_requested;  ///< "256", or "keep=0.25"; empty: everything
   std::string model;
   std::string dataset;
   std::string protocol;
@@ -64,6 +67,12 @@ struct Record {
   std::optional<double> accuracy;
   std::int64_t eval_tokens = 0;
   std::optional<double> final_cache_size;
+  std::optional<kvcompress::KeptEntries>
+      kept_entries;                     ///< right after a prompt's cut, else at the end
+  std::optional<double> kept_fraction;  ///< of the prompt, else of all tokens fed
+  std::optional<double>
+      bits_per_element;  ///< of a cached element as held: codes, scales, what waits
+  std::optional<double> kv_bytes_read_per_step;  ///< by attention, after the last step
   std::optional<MemoryFigures> memory;
   std::int64_t predicted_peak_bytes = 0;
   std::optional<std::int64_t> sm_clock_mhz;  ///< right after the last step; CUDA with NVML alone

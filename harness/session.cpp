@@ -22,14 +22,37 @@ const Experiment& checked(const Experiment& experiment) {
   return experiment;
 }
 
-std::vector<kvcompress::Policy> parse_policies(const std::vector<std::string>& given) {
-  std::vector<kvcompress::Policy> policies;
-  for (const std::string& text : given) {
-    for (const std::string& spec : kvcompress::split_policy_list(text)) {
-      policies.push_back(kvcompress::parse_policy(spec));
+void warn_left_out(Listener& listener, const std::string& reason) {
+  listener.warn("left out: " + reason);
+}
+
+void add_suite(const std::vector<std::string>& specs,
+               kvcompress::Feed feed,
+               Listener& listener,
+               std::vector<WantedPolicy>& wanted) {
+  for (const std::string& spec : specs) {
+    try {
+      wanted.push_back({.policy = kvcompress::parse_policy(spec, feed), .of_suite = true});
+    } catch (const InvalidArgument& error) {
+      warn_left_out(listener, error.what());
     }
   }
-  return policies;
+}
+
+std::vector<WantedPolicy> parse_policies(const std::vector<std::string>& given,
+                                         kvcompress::Feed feed,
+                                         Listener& listener) {
+  std::vector<WantedPolicy> wanted;
+  for (const std::string& text : given) {
+    for (const std::string& spec : kvcompress::split_policy_list(text)) {
+      if (const auto suite = kvcompress::suite_of(spec); !suite.empty()) {
+        add_suite(suite, feed, listener, wanted);
+      } else {
+        wanted.push_back({.policy = kvcompress::parse_policy(spec, feed)});
+      }
+    }
+  }
+  return wanted;
 }
 
 DType compute_dtype(const Experiment& experiment,
@@ -102,15 +125,31 @@ Session::Session(const Experiment& experiment, Listener& listener)
     : experiment_(checked(experiment)),
       listener_(listener),
       protocol_(find_protocol(experiment_.protocol)),
-      policies_(parse_policies(experiment_.policies)),
+      wanted_(parse_policies(experiment_.policies, protocol_.feed, listener)),
       source_(model::find_model(experiment_.model, experiment_.seed)),
       backend_(open_backend(experiment_, source_.config)),
       workloads_(make_workloads(
           experiment_, source_, [&listener](const std::string& line) { listener.warn(line); })) {
+  drop_misfits();
   plan_rows();
 }
 
 Session::~Session() = default;
+
+void Session::drop_misfits() {
+  for (const WantedPolicy& wanted : wanted_) {
+    try {
+      kvcompress::check_policy(
+          wanted.policy, source_.config.layers, source_.config.heads, backend_->compute_dtype());
+      policies_.push_back(wanted.policy);
+    } catch (const InvalidArgument& error) {
+      if (!wanted.of_suite) {
+        throw;
+      }
+      warn_left_out(listener_, error.what());
+    }
+  }
+}
 
 void Session::plan_rows() {
   const Bound bound = bound_of(experiment_, backend_->device());
@@ -188,6 +227,7 @@ Record Session::blank_record(const PlannedRow& row) const {
   Record record;
   record.method = row.policy->method;
   record.policy = row.policy->canonical;
+  record.budget_requested = row.policy->selection->requested();
   record.model = source_.text;
   record.dataset = row.workload->dataset;
   record.protocol = experiment_.protocol;
@@ -248,6 +288,8 @@ void Session::measure(const PlannedRow& row, const model::Weights& weights, Reco
   const auto clocks = read_clocks(backend_->device());
   record.sm_clock_mhz = clocks ? std::optional(clocks->sm_mhz) : std::nullopt;
   protocol_.summarise(workload, traces, record);
+  summarise_cache(traces, record);
+  record.bits_per_element = runner.cache().bits_per_element();
   record.memory = meter.figures();
 }
 

@@ -38,6 +38,12 @@ struct PlannedRow {
   std::string does_not_fit;  ///< the arithmetic, when the plan is above what the device has
 };
 
+/// A policy that was asked for, by its own spec or as one of a suite.
+struct WantedPolicy {
+  kvcompress::Policy policy;
+  bool of_suite = false;  ///< left out with a warning where it cannot run
+};
+
 /// One experiment from its check to its last record.
 class Session {
  public:
@@ -63,6 +69,7 @@ class Session {
 
  private:
   void plan_rows();
+  void drop_misfits();
   [[nodiscard]] Environment environment(const std::vector<std::string>& command) const;
   [[nodiscard]] Record blank_record(const PlannedRow& row) const;
   [[nodiscard]] Record run_row(const PlannedRow& row, const model::Weights& weights);
@@ -71,6 +78,7 @@ class Session {
   Experiment experiment_;
   Listener& listener_;
   const Protocol& protocol_;
+  std::vector<WantedPolicy> wanted_;
   std::vector<kvcompress::Policy> policies_;
   model::ModelSource source_;
   std::unique_ptr<kernels::Backend> backend_;

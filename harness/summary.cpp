@@ -1,5 +1,6 @@
 #include "harness/summary.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "harness/statistics.h"
@@ -28,6 +29,30 @@ Sample to_sample(const Trace& trace, bool scored) {
     sample.correct = trace.correct;
   }
   return sample;
+}
+
+void keep_cache_figures(const kvcompress::KvCache& cache, std::size_t tokens, Trace& trace) {
+  trace.final_cache_size = cache.mean_entries();
+  trace.kept = cache.kept_entries();
+  trace.kept_fraction = trace.kept.mean / static_cast<double>(tokens);
+  trace.step_read_bytes = cache.step_read_bytes();
+}
+
+void summarise_cache(std::span<const Trace> traces, Record& record) {
+  const auto count = static_cast<double>(traces.size());
+  kvcompress::KeptEntries kept{.mean = 0.0, .min = traces.front().kept.min, .max = 0};
+  double fraction = 0.0;
+  double read = 0.0;
+  for (const Trace& trace : traces) {
+    kept.mean += trace.kept.mean / count;
+    kept.min = std::min(kept.min, trace.kept.min);
+    kept.max = std::max(kept.max, trace.kept.max);
+    fraction += trace.kept_fraction / count;
+    read += trace.step_read_bytes / count;
+  }
+  record.kept_entries = kept;
+  record.kept_fraction = fraction;
+  record.kv_bytes_read_per_step = read;
 }
 
 void keep_latencies(std::span<const double> later_steps, Record& record) {

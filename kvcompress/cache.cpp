@@ -5,122 +5,301 @@
 #include "kernels/core/error.h"
 
 namespace kvg::kvcompress {
-namespace {
 
-// The cursor and each list of slots start on a boundary of the device's allocator.
-constexpr std::size_t kCursorBytes = 256;
-
-std::size_t elements_per_side(const CacheShape& shape, std::int64_t slots) {
-  return static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(shape.kv_heads) *
-         static_cast<std::size_t>(slots) * static_cast<std::size_t>(shape.head_dim);
-}
-
-std::size_t layer_bytes(const CacheShape& shape, std::int64_t slots) {
-  return 2 * elements_per_side(shape, slots) * size_of(shape.dtype);
-}
-
-std::size_t list_bytes(std::int64_t slots) {
-  return static_cast<std::size_t>(slots) * sizeof(std::int32_t);
-}
-
-}  // namespace
-
-std::int64_t KvCache::slots(const Policy& policy, const CacheShape& shape) {
-  const std::int64_t budget = policy.selection->budget();
-  return budget == 0 ? shape.tokens : std::min<std::int64_t>(budget + 1, shape.tokens);
-}
+using kernels::HeadCursor;
 
 std::size_t KvCache::kv_bytes(const Policy& policy, const CacheShape& shape) {
-  return static_cast<std::size_t>(shape.layers) * layer_bytes(shape, slots(policy, shape));
+  std::size_t bytes = 0;
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    bytes += lay_out_layer(policy, shape, layer).bytes;
+  }
+  return bytes;
 }
 
-std::size_t KvCache::bookkeeping_bytes(const Policy& policy, const CacheShape& shape) {
-  return kCursorBytes + 2 * list_bytes(slots(policy, shape));
+std::size_t KvCache::observation_bytes(const Policy& policy, const CacheShape& shape) {
+  return lay_out_observations(policy, shape).total;
+}
+
+bool KvCache::needs_prompt_room(const Policy& policy, const CacheShape& shape) {
+  return shape.prompt > 0 && (scores_prompts(policy, shape) || !writes_straight(policy, shape));
 }
 
 KvCache::KvCache(kernels::Backend& backend, const Policy& policy, const CacheShape& shape)
     : backend_(backend),
       shape_(shape),
-      rule_(policy.selection->slot_rule()),
-      budget_(policy.selection->budget()),
-      slots_(slots(policy, shape)),
-      selection_(policy.selection) {
+      selection_(policy.selection),
+      codec_(policy.codec),
+      rule_(policy.selection->evict_rule()),
+      needs_(policy.selection->needs(shape.feed())),
+      straight_(writes_straight(policy, shape)),
+      scores_prompts_(scores_prompts(policy, shape)),
+      align_(slot_alignment(policy, shape)),
+      at_(lay_out_observations(policy, shape)) {
   KVG_EXPECT(shape.layers > 0 && shape.batch > 0 && shape.kv_heads > 0 && shape.head_dim > 0 &&
-                 shape.tokens > 0,
+                 shape.tokens > 0 && shape.prompt <= shape.tokens,
              "a cache has at least one of everything");
   for (int layer = 0; layer < shape.layers; ++layer) {
-    layers_.push_back(backend.pool().allocate(layer_bytes(shape, slots_), MemoryClass::kKv));
+    layouts_.push_back(lay_out_layer(policy, shape, layer));
+    layers_.push_back(backend.pool().allocate(layouts_.back().bytes, MemoryClass::kKv));
   }
-  bookkeeping_ =
-      backend.pool().allocate(bookkeeping_bytes(policy, shape), MemoryClass::kObservations);
+  observations_ = backend.pool().allocate(at_.total, MemoryClass::kObservations);
+  const HeadPlan plan = selection_->plan(layer_shape(0), 0);
+  turned_sinks_ = selection_->cache_positions() ? plan.sinks : 0;
+  evicts_by_scores_ =
+      selection_->leaving() == Leaving::kScores && selection_->evicts(layer_shape(0));
   begin();
 }
 
-void KvCache::set_cursor(std::int32_t position) {
-  const kernels::StepCursor cursor = kernels::cursor_at(position, rule_);
-  backend_.upload(bookkeeping_.data(), &cursor, sizeof(cursor));
+LayerShape KvCache::layer_shape(int layer) const {
+  return {.layer = layer,
+          .layers = shape_.layers,
+          .kv_heads = shape_.kv_heads,
+          .prompt = prompt_ > 0 ? prompt_ : shape_.prompt};
+}
+
+HeadCursor* KvCache::heads(int layer) const {
+  return at<HeadCursor>(at_.heads) +
+         static_cast<std::ptrdiff_t>(layer) * shape_.batch * shape_.kv_heads;
+}
+
+// The cursor of a head of which `prompt_` tokens' share is kept, before the next entry.
+HeadCursor KvCache::first_cursor(int layer, int kv_head) const {
+  LayerShape fed = layer_shape(layer);
+  fed.prompt = prompt_;
+  const HeadPlan plan = selection_->plan(fed, kv_head);
+  const HeadRoom& room =
+      layouts_[static_cast<std::size_t>(layer)].heads[static_cast<std::size_t>(kv_head)];
+  HeadCursor head{.start = room.start,
+                  .limit = plan.budget > 0 ? static_cast<std::int32_t>(std::min<std::int64_t>(
+                                                 plan.budget + 1, kernels::kUnlimited))
+                                           : room.capacity,
+                  .sinks = static_cast<std::int32_t>(plan.sinks),
+                  .entries = plan.kept,
+                  .slot = plan.kept - 1};
+  return head;
+}
+
+void KvCache::settle_packed(int layer, HeadCursor& head) const {
+  const LayerLayout& layout = layouts_[static_cast<std::size_t>(layer)];
+  if (codec_.keys.pruned > 0.0) {
+    head.packed_keys = std::max(head.entries - codec_.keys.recent, 0);
+  } else if (layout.keys.waiting_slots > 0) {
+    head.packed_keys = head.entries / layout.keys.waiting_slots * layout.keys.waiting_slots;
+  }
+  if (layout.values.waiting_slots > 0) {
+    head.packed_values = std::max(head.entries - (layout.values.waiting_slots - 1), 0);
+  }
+}
+
+// Every head's cursor for the entries kept of prompt_ tokens; not yet moved to the next step.
+void KvCache::make_cursors() {
+  cursors_.clear();
+  counts_.clear();
+  for (int layer = 0; layer < shape_.layers; ++layer) {
+    for (int row = 0; row < shape_.batch; ++row) {
+      for (int kv_head = 0; kv_head < shape_.kv_heads; ++kv_head) {
+        LayerShape fed = layer_shape(layer);
+        fed.prompt = prompt_;
+        const HeadPlan plan = selection_->plan(fed, kv_head);
+        HeadCursor head = first_cursor(layer, kv_head);
+        settle_packed(layer, head);
+        counts_.push_back({.kept = plan.kept, .budget = plan.budget});
+        cursors_.push_back(head);
+      }
+    }
+  }
 }
 
 void KvCache::begin() {
-  fed_ = 0;
-  set_cursor(0);
+  prompt_ = 0;
+  steps_ = 0;
+  make_cursors();
+  // next_of() of an empty head.
+  for (HeadCursor& head : cursors_) {
+    head.entries = 1;
+    head.slot = 0;
+  }
+  backend_.upload(heads(0), cursors_.data(), cursors_.size() * sizeof(HeadCursor));
+  const kernels::StepCursor first{};
+  backend_.upload(at<kernels::StepCursor>(at_.cursor), &first, sizeof(first));
+  if (selection_->redundancy()) {
+    for (int layer = 0; layer < shape_.layers; ++layer) {
+      backend_.scoring().clear(of_layer<float>(layer, at_.logits), at_.layer_stride - at_.logits);
+    }
+  }
 }
 
-void KvCache::enqueue_finish_step() {
-  backend_.advance(bookkeeping_.as<kernels::StepCursor>(), rule_);
-}
-
-bool KvCache::takes_whole(std::int32_t tokens) const {
-  return tokens <= slots_ && (budget_ == 0 || tokens <= budget_);
-}
-
-void KvCache::begin_prompt(std::int32_t tokens) {
-  KVG_EXPECT(fed_ == 0, "a prompt is fed to an empty cache");
-  KVG_EXPECT(tokens > 0 && tokens <= shape_.tokens, "the cache was planned for the prompt");
-  const std::vector<std::int32_t> from = selection_->keep_of_prompt(tokens);
-  std::vector<std::int32_t> to(from.size());
-  std::ranges::transform(from, to.begin(), [&](std::int32_t position) {
-    return kernels::cursor_at(position, rule_).slot;
-  });
-  kept_ = static_cast<int>(from.size());
-  backend_.upload(bookkeeping_.as<std::int32_t>(kCursorBytes), from.data(), 4 * from.size());
-  backend_.upload(
-      bookkeeping_.as<std::int32_t>(kCursorBytes + list_bytes(slots_)), to.data(), 4 * to.size());
-}
-
-void KvCache::keep_of_prompt(int layer, const kernels::KvView& prompt) {
-  backend_.keep_entries(
-      {.from = prompt,
-       .to = this->layer(layer),
-       .from_slots = bookkeeping_.as<std::int32_t>(kCursorBytes),
-       .to_slots = bookkeeping_.as<std::int32_t>(kCursorBytes + list_bytes(slots_)),
-       .count = kept_,
-       .batch = shape_.batch,
-       .kv_heads = shape_.kv_heads,
-       .head_dim = shape_.head_dim});
-}
-
-void KvCache::finish_prompt(std::int32_t tokens) {
-  fed_ = tokens;
-  set_cursor(tokens);
+kernels::StoredView KvCache::stored(int layer) const {
+  const auto index = static_cast<std::size_t>(layer);
+  return view_of(layouts_.at(index), layers_.at(index), heads(layer));
 }
 
 kernels::KvView KvCache::layer(int layer) const {
-  const Buffer& buffer = layers_.at(static_cast<std::size_t>(layer));
-  const std::int64_t head_stride = slots_ * shape_.head_dim;
-  return {.keys = buffer.data(),
-          .values = buffer.as<std::byte>(buffer.bytes() / 2),
+  const kernels::StoredView view = stored(layer);
+  const std::int64_t head_stride = view.capacity * shape_.head_dim;
+  return {.keys = view.keys.codes,
+          .values = view.values.codes,
           .dtype = shape_.dtype,
-          .batch_stride = head_stride * shape_.kv_heads,
+          .batch_stride = view.slots * shape_.head_dim,
           .head_stride = head_stride};
 }
 
+kernels::KvView KvCache::step_target(int layer) const {
+  if (straight_) {
+    return this->layer(layer);
+  }
+  const std::int64_t batch_stride = std::int64_t{shape_.kv_heads} * shape_.head_dim;
+  const std::size_t side =
+      static_cast<std::size_t>(shape_.batch * batch_stride) * size_of(shape_.dtype);
+  return {.keys = at<std::byte>(at_.newest),
+          .values = at<std::byte>(at_.newest + side),
+          .dtype = shape_.dtype,
+          .batch_stride = batch_stride,
+          .head_stride = shape_.head_dim};
+}
+
+const HeadCursor* KvCache::step_heads(int layer) const {
+  return straight_ ? heads(layer) : nullptr;
+}
+
+void KvCache::enqueue_append(int layer) const {
+  if (straight_) {
+    return;
+  }
+  const kernels::KvView newest = step_target(layer);
+  backend_.append(
+      {.from = newest, .to = stored(layer), .shape = shape_.head_shape(), .batch = shape_.batch});
+  if (const auto paging = selection_->paging()) {
+    backend_.scoring().page_bounds({.bounds = of_layer<float>(layer, at_.bounds),
+                                    .pages = at_.all_pages,
+                                    .page = paging->page,
+                                    .from = newest,
+                                    .heads = heads(layer),
+                                    .shape = shape_.head_shape(),
+                                    .batch = shape_.batch});
+  }
+}
+
+kernels::PageView KvCache::enqueue_pages(int layer, const void* query) const {
+  const auto paging = selection_->paging();
+  if (!paging || layer < paging->dense_layers) {
+    return {};
+  }
+  backend_.scoring().choose_pages({.pages = at<std::int32_t>(at_.pages),
+                                   .count = at_.pages_read,
+                                   .bounds = of_layer<float>(layer, at_.bounds),
+                                   .all_pages = at_.all_pages,
+                                   .page = paging->page,
+                                   .query = query,
+                                   .heads = heads(layer),
+                                   .shape = shape_.head_shape(),
+                                   .batch = shape_.batch});
+  return {.pages = at<std::int32_t>(at_.pages), .count = at_.pages_read, .page = paging->page};
+}
+
+float* KvCache::step_scores() const {
+  return needs_.step_scores ? at<float>(at_.step_scores) : nullptr;
+}
+
+void KvCache::enqueue_after_attend(int layer) const {
+  const kernels::StoredView view = stored(layer);
+  if (view.values.waiting_slots > 0) {
+    backend_.settle({.kv = view, .shape = shape_.head_shape(), .batch = shape_.batch});
+  }
+  if (!evicts_by_scores_) {
+    return;
+  }
+  if (const auto redundancy = selection_->redundancy()) {
+    backend_.scoring().redundancy({.scores = of_layer<double>(layer, at_.slot_scores),
+                                   .positions = of_layer<std::int32_t>(layer, at_.slot_positions),
+                                   .keys = view,
+                                   .logits = of_layer<float>(layer, at_.logits),
+                                   .rows = step_scores(),
+                                   .cursor = cursor(),
+                                   .shape = shape_.head_shape(),
+                                   .batch = shape_.batch,
+                                   .window = redundancy->window,
+                                   .kernel = redundancy->kernel,
+                                   .lambda = redundancy->lambda});
+  }
+  backend_.scoring().evict({.cursor = cursor(),
+                            .heads = heads(layer),
+                            .scores = of_layer<double>(layer, at_.slot_scores),
+                            .positions = of_layer<std::int32_t>(layer, at_.slot_positions),
+                            .slots = view.slots,
+                            .rows = step_scores(),
+                            .capacity = view.capacity,
+                            .shape = shape_.head_shape(),
+                            .batch = shape_.batch,
+                            .update = rule_.update,
+                            .reduce = rule_.reduce,
+                            .by_age = rule_.by_age,
+                            .recent = rule_.recent,
+                            .seed = rule_.seed,
+                            .layer = layer});
+}
+
+void KvCache::enqueue_finish_step() const {
+  const bool moves_heads = !evicts_by_scores_;
+  backend_.advance({.cursor = at<kernels::StepCursor>(at_.cursor),
+                    .heads = heads(0),
+                    .count = moves_heads ? shape_.layers * shape_.batch * shape_.kv_heads : 0,
+                    .cache_positions = selection_->cache_positions()});
+}
+
 const kernels::StepCursor* KvCache::cursor() const {
-  return bookkeeping_.as<kernels::StepCursor>();
+  return at<kernels::StepCursor>(at_.cursor);
+}
+
+std::int64_t KvCache::entries_of(const HeadCount& head) const {
+  const std::int64_t all = std::int64_t{head.kept} + steps_;
+  return head.budget == 0 ? all : std::min(head.budget, all);
 }
 
 double KvCache::mean_entries() const {
-  return static_cast<double>(budget_ == 0 ? fed_ : std::min<std::int64_t>(budget_, fed_));
+  double sum = 0.0;
+  for (const HeadCount& head : counts_) {
+    sum += static_cast<double>(entries_of(head));
+  }
+  return sum / static_cast<double>(counts_.size());
+}
+
+KeptEntries KvCache::kept_entries() const {
+  KeptEntries kept{.mean = 0.0, .min = std::numeric_limits<std::int64_t>::max(), .max = 0};
+  for (const HeadCount& head : counts_) {
+    const std::int64_t entries = prompt_ > 0 ? head.kept : entries_of(head);
+    kept.mean += static_cast<double>(entries) / static_cast<double>(counts_.size());
+    kept.min = std::min(kept.min, entries);
+    kept.max = std::max(kept.max, entries);
+  }
+  return kept;
+}
+
+double KvCache::bits_per_element() const {
+  double bits = 0.0;
+  double elements = 0.0;
+  for (const LayerLayout& layout : layouts_) {
+    bits += 8.0 * static_cast<double>(layout.bytes);
+    elements += 2.0 * static_cast<double>(layout.slots) * shape_.batch * shape_.head_dim;
+  }
+  return bits / elements;
+}
+
+double KvCache::step_read_bytes() const {
+  const double entry_bytes = bits_per_element() / 8.0 * 2.0 * shape_.head_dim;
+  const auto paging = selection_->paging();
+  double bytes = 0.0;
+  const std::size_t per_layer = counts_.size() / static_cast<std::size_t>(shape_.layers);
+  for (std::size_t i = 0; i < counts_.size(); ++i) {
+    const auto entries = static_cast<double>(entries_of(counts_[i]));
+    if (!paging || static_cast<int>(i / per_layer) < paging->dense_layers) {
+      bytes += entries * entry_bytes;
+      continue;
+    }
+    const double bounds = 2.0 * shape_.head_dim * sizeof(float) * entries / paging->page;
+    bytes += std::min<double>(entries, at_.pages_read * paging->page) * entry_bytes + bounds;
+  }
+  return bytes;
 }
 
 }  // namespace kvg::kvcompress

@@ -1,6 +1,7 @@
 #include "kvcompress/spec.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "kernels/core/error.h"
@@ -22,8 +23,15 @@ std::string names_of(std::span<const ParamInfo> infos) {
 }
 
 std::string range_of(const ParamInfo& info) {
-  if (info.type == ParamInfo::Type::kChoice) {
-    return std::string(info.choices);
+  switch (info.type) {
+    case ParamInfo::Type::kChoice:
+      return std::string(info.choices);
+    case ParamInfo::Type::kReal:
+      return "a number above 0, at most " + std::to_string(info.max);
+    case ParamInfo::Type::kText:
+      return "a text";
+    case ParamInfo::Type::kInt:
+      break;
   }
   return "a whole number from " + std::to_string(info.min) + " to " + std::to_string(info.max);
 }
@@ -39,56 +47,90 @@ bool is_choice(std::string_view text, std::string_view choices) {
   return false;
 }
 
-bool parse_integer(std::string_view text, long& value) {
+template <typename Number>
+bool parse_number(std::string_view text, Number& value) {
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   return error == std::errc() && stop == end;
 }
 
-bool fits(const ParamInfo& info, std::string_view text, long& integer) {
-  if (info.type == ParamInfo::Type::kChoice) {
-    return is_choice(text, info.choices);
-  }
-  return parse_integer(text, integer) && integer >= info.min && integer <= info.max;
+// "0.25" for 0.250: equal values give equal canonical specs.
+std::string shortest(double value) {
+  std::array<char, 32> text{};
+  const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() ? std::string(text.data(), end) : std::string();
+}
+
+std::string_view default_of(const ParamInfo& info, Feed feed) {
+  return feed == Feed::kPrompt && !info.prompt_default.empty() ? info.prompt_default
+                                                               : info.default_value;
 }
 
 }  // namespace
 
 Params::Params(std::string_view owner,
                std::span<const ParamInfo> infos,
-               const std::map<std::string, std::string, std::less<>>& given) {
+               const Given& given,
+               Feed feed) {
   for (const auto& [key, text] : given) {
     if (std::ranges::none_of(infos, [name = std::string_view(key)](const ParamInfo& info) {
           return info.name == name;
         })) {
-      throw InvalidArgument("policy " + std::string(owner) + " has no parameter " + quoted(key) +
+      throw InvalidArgument(std::string(owner) + " has no parameter " + quoted(key) +
                             "; it takes: " + names_of(infos));
     }
   }
   for (const ParamInfo& info : infos) {
     const auto it = given.find(info.name);
-    if (it == given.end() && info.default_value.empty()) {
-      throw InvalidArgument("policy " + std::string(owner) + " needs " + std::string(info.name) +
-                            "=, " + range_of(info));
+    const std::string_view text = it == given.end() ? default_of(info, feed) : it->second;
+    if (text.empty() && info.optional) {
+      continue;
     }
-    Value value{.name = std::string(info.name),
-                .text = it == given.end() ? std::string(info.default_value) : it->second,
-                .integer = 0};
-    if (!fits(info, value.text, value.integer)) {
-      throw InvalidArgument("policy " + std::string(owner) + ": " + value.name + "=" + value.text +
+    if (text.empty()) {
+      throw InvalidArgument(std::string(owner) + " needs " + std::string(info.name) + "=, " +
+                            range_of(info));
+    }
+    Value value{.name = std::string(info.name), .text = std::string(text)};
+    if (!read(info, value)) {
+      throw InvalidArgument(std::string(owner) + ": " + value.name + "=" + value.text +
                             " is not allowed; " + value.name + " is " + range_of(info));
-    }
-    if (info.type == ParamInfo::Type::kInt) {
-      value.text = std::to_string(value.integer);
     }
     values_.push_back(std::move(value));
   }
 }
 
+bool Params::read(const ParamInfo& info, Value& value) {
+  switch (info.type) {
+    case ParamInfo::Type::kChoice:
+      return is_choice(value.text, info.choices);
+    case ParamInfo::Type::kText:
+      return true;
+    case ParamInfo::Type::kReal:
+      if (!parse_number(value.text, value.real) || !(value.real > 0.0) ||
+          value.real > static_cast<double>(info.max)) {
+        return false;
+      }
+      value.text = shortest(value.real);
+      return true;
+    case ParamInfo::Type::kInt:
+      break;
+  }
+  if (!parse_number(value.text, value.integer) || value.integer < info.min ||
+      value.integer > info.max) {
+    return false;
+  }
+  value.text = std::to_string(value.integer);
+  return true;
+}
+
+bool Params::has(std::string_view name) const {
+  return std::ranges::any_of(values_, [&](const Value& value) { return value.name == name; });
+}
+
 const Params::Value& Params::find(std::string_view name) const {
   const auto it =
       std::ranges::find_if(values_, [&](const Value& value) { return value.name == name; });
-  KVG_EXPECT(it != values_.end(), "the selection declares the parameter it reads");
+  KVG_EXPECT(it != values_.end(), "a parameter that is read is declared and has a value");
   return *it;
 }
 
@@ -96,35 +138,52 @@ long Params::integer(std::string_view name) const {
   return find(name).integer;
 }
 
-const std::string& Params::choice(std::string_view name) const {
+double Params::real(std::string_view name) const {
+  return find(name).real;
+}
+
+const std::string& Params::text(std::string_view name) const {
   return find(name).text;
 }
 
-std::string Params::canonical() const {
+void Params::complete(std::string_view name, std::string_view text) {
+  values_.push_back({.name = std::string(name), .text = std::string(text)});
+}
+
+std::string Params::canonical(std::string_view prefix) const {
   std::string text;
   for (const Value& value : values_) {
-    text += (text.empty() ? "" : ",") + value.name + "=" + value.text;
+    text += (text.empty() ? "" : ",") + std::string(prefix) + value.name + "=" + value.text;
   }
   return text;
 }
 
-SpecPart split_spec(std::string_view text) {
+namespace {
+
+// Reads one part of the spec `whole`: name:key=value,... or, where pairs may stand alone,
+// key=value,...
+SpecPart split_part(std::string_view whole, std::string_view text, bool pairs_alone) {
   const auto malformed = [&](const std::string& reason) -> InvalidArgument {
-    return InvalidArgument("policy spec " + quoted(text) + ": " + reason +
-                           "; a spec is name or name:key=value,key=value");
+    return InvalidArgument("policy spec " + quoted(whole) + ": " + reason +
+                           "; a spec is SELECTION or SELECTION:key=value,key=value, and may end in "
+                           "+CODEC, +CODEC:key=value or +k=CODEC,v=CODEC");
   };
   const std::size_t colon = std::min(text.find(':'), text.size());
-  SpecPart part{.name = std::string(text.substr(0, colon)), .params = {}};
-  if (part.name.empty()) {
-    throw malformed("it has no name");
+  SpecPart part;
+  std::string_view rest = text;
+  if (colon < text.size() || !pairs_alone || text.find('=') == std::string_view::npos) {
+    part.name = std::string(text.substr(0, colon));
+    if (part.name.empty()) {
+      throw malformed("it has no name");
+    }
+    if (part.name.find(',') != std::string::npos) {
+      throw malformed("a comma list takes bare names alone, give other specs a --policy each");
+    }
+    if (colon == text.size()) {
+      return part;
+    }
+    rest = text.substr(colon + 1);
   }
-  if (part.name.find(',') != std::string::npos) {
-    throw malformed("a comma list takes bare names alone, give other specs a --policy each");
-  }
-  if (colon == text.size()) {
-    return part;
-  }
-  std::string_view rest = text.substr(colon + 1);
   while (true) {
     const std::size_t comma = std::min(rest.find(','), rest.size());
     const std::string_view pair = rest.substr(0, comma);
@@ -143,9 +202,20 @@ SpecPart split_spec(std::string_view text) {
   }
 }
 
+}  // namespace
+
+SpecText split_spec(std::string_view text) {
+  const std::size_t plus = text.find('+');
+  SpecText spec{.selection = split_part(text, text.substr(0, plus), false), .codec = {}};
+  if (plus != std::string_view::npos) {
+    spec.codec = split_part(text, text.substr(plus + 1), true);
+  }
+  return spec;
+}
+
 std::vector<std::string> split_policy_list(std::string_view text) {
   std::vector<std::string> specs;
-  if (text.find(':') != std::string_view::npos) {
+  if (text.find_first_of(":=") != std::string_view::npos) {
     specs.emplace_back(text);
     return specs;
   }

@@ -34,7 +34,10 @@ Chunking chunking(const RunShape& shape) {
   return {.batch = 1, .tokens = std::min(limit, shape.prompt)};
 }
 
-Activations lay_out(const Config& config, const RunShape& shape, DType compute, bool cut) {
+Activations lay_out(const Config& config,
+                    const RunShape& shape,
+                    DType compute,
+                    const Extras& extras) {
   const auto batch = static_cast<std::size_t>(shape.batch);
   const auto prompt = static_cast<std::size_t>(shape.prompt);
   const auto hidden = static_cast<std::size_t>(config.hidden);
@@ -55,10 +58,10 @@ Activations lay_out(const Config& config, const RunShape& shape, DType compute, 
   at.attended = cursor.take(rows * query_width, element);
   at.mlp = cursor.take(rows * static_cast<std::size_t>(config.intermediate), element);
   at.logits = cursor.take(batch * static_cast<std::size_t>(config.vocab), sizeof(float));
-  at.rope = cursor.take(
-      static_cast<std::size_t>(shape.tokens) * static_cast<std::size_t>(config.rotary_dim),
-      sizeof(float));
-  at.prompt_kv = cursor.take(cut ? 2 * batch * prompt * kv_width : 0, element);
+  at.rope = cursor.take(static_cast<std::size_t>(shape.tokens + extras.future) *
+                            static_cast<std::size_t>(config.rotary_dim),
+                        sizeof(float));
+  at.prompt_kv = cursor.take(extras.prompt_kv ? 2 * batch * prompt * kv_width : 0, element);
   at.total = cursor.end();
   return at;
 }

@@ -22,16 +22,21 @@ struct Activations {
   std::size_t attended = 0;    ///< [rows, heads, head_dim]
   std::size_t mlp = 0;         ///< [rows, intermediate]
   std::size_t logits = 0;      ///< [batch, vocab], f32
-  std::size_t rope = 0;        ///< [tokens, rotary_dim / 2, 2], f32
+  std::size_t rope = 0;        ///< [tokens + future, rotary_dim / 2, 2], f32
   std::size_t prompt_kv =
       0;  ///< [2, batch, kv_heads, prompt, head_dim], when the cache cannot take it
   std::size_t total = 0;
 };
 
-/// `cut`: a prompt's layer is held whole beside the cache.
+/// What a policy asks of the activations.
+struct Extras {
+  bool prompt_kv = false;   ///< a prompt's layer is held whole beside the cache
+  std::int32_t future = 0;  ///< positions beyond the run that RoPE's table has
+};
+
 [[nodiscard]] Activations lay_out(const Config& config,
                                   const RunShape& shape,
                                   DType compute,
-                                  bool cut);
+                                  const Extras& extras);
 
 }  // namespace kvg::model

@@ -7,48 +7,10 @@
 #include "kernels/core/error.h"
 #include "model/activations.h"
 #include "model/checkpoint.h"
+#include "model/run_plan.h"
 
 namespace kvg::model {
 namespace {
-
-void check_shape(const Config& config, const RunShape& shape) {
-  KVG_EXPECT(shape.batch > 0 && shape.tokens > 0 && shape.prompt >= 0 && shape.chunk >= 0,
-             "a run has at least one row and one token");
-  KVG_EXPECT(shape.prompt <= shape.tokens, "the prompt is part of the tokens fed");
-  if (config.sliding_window && shape.tokens > *config.sliding_window) {
-    throw InvalidArgument("model " + config.name + " was trained with sliding_window=" +
-                          std::to_string(*config.sliding_window) +
-                          ", which is not supported beyond that length; this run feeds " +
-                          std::to_string(shape.tokens) + " tokens");
-  }
-}
-
-kvcompress::CacheShape cache_shape(const Config& config, const RunShape& shape, DType compute) {
-  return {.layers = config.layers,
-          .batch = shape.batch,
-          .kv_heads = config.heads.kv_heads,
-          .head_dim = config.heads.head_dim,
-          .tokens = shape.tokens,
-          .dtype = compute};
-}
-
-// True when some prompt of this run has to be cut, so that a layer's keys and values need a place.
-bool must_cut(const kvcompress::Policy& policy, const RunShape& shape) {
-  const std::int64_t budget = policy.selection->budget();
-  return budget != 0 && shape.prompt > budget;
-}
-
-kernels::WorkspaceShape workspace_shape(const Config& config, const RunShape& shape) {
-  const Chunking chunk = chunking(shape);
-  const int qkv = (config.heads.heads + 2 * config.heads.kv_heads) * config.heads.head_dim;
-  const int up = config.intermediate * (kernels::is_gated(config.activation) ? 2 : 1);
-  return {.batch = shape.batch,
-          .rows = std::max(shape.batch, chunk.batch * chunk.tokens),
-          .hidden = config.hidden,
-          .features = std::max({qkv, up, config.hidden}),
-          .heads = config.heads,
-          .entries = shape.tokens};
-}
 
 std::size_t io_bytes(const RunShape& shape) {
   const auto batch = static_cast<std::size_t>(shape.batch);
@@ -84,12 +46,13 @@ struct Runner::State {
         backend(device),
         shape(run),
         cache(device, policy, cache_shape(model.config, run, device.compute_dtype())),
-        at(lay_out(model.config, run, device.compute_dtype(), must_cut(policy, run))),
+        extras(extras_of(policy, cache.shape())),
+        at(lay_out(model.config, run, device.compute_dtype(), extras)),
         activations(device.pool().allocate(at.total, MemoryClass::kActivations)),
         io(device.host_pool().allocate(io_bytes(run), MemoryClass::kActivations)),
         scores(static_cast<std::size_t>(run.batch)) {
-    backend.reserve_workspace(workspace_shape(config, shape));
-    const std::vector<float> table = rope_table(config, shape.tokens);
+    backend.reserve_workspace(workspace_shape(config, policy, shape, device.compute_dtype()));
+    const std::vector<float> table = rope_table(config, shape.tokens + extras.future);
     backend.upload(activations.as<float>(at.rope), table.data(), table.size() * sizeof(float));
   }
 
@@ -110,7 +73,8 @@ struct Runner::State {
   void head(const float* residual_rows, int first_row, int rows) const;
   void score() const;
   void enqueue_step();
-  void prompt_layer(int layer, int length, const kernels::KvView& kv) const;
+  [[nodiscard]] kvcompress::LayerParts parts(int layer) const;
+  void prompt_layer(int layer, int length, const kernels::KvView& kv);
   [[nodiscard]] kernels::KvView prompt_view(int length) const;
   std::span<const TokenScore> collect();
 
@@ -119,6 +83,7 @@ struct Runner::State {
   kernels::Backend& backend;
   RunShape shape;
   kvcompress::KvCache cache;
+  Extras extras;
   Activations at;
   Buffer activations;
   Buffer io;  ///< tokens, targets [batch], best [batch], nll [batch]
@@ -137,8 +102,7 @@ void Runner::State::embed(int rows) const {
 
 void Runner::State::attention(int layer, const Rows& rows) const {
   const LayerWeights& part = weights.layers[static_cast<std::size_t>(layer)];
-  const bool turned_twice =
-      rows.cursor != nullptr && cache.rule().sinks > 0 && cache.rule().cache_positions;
+  const bool turned_twice = rows.cursor != nullptr && cache.turned_sinks() > 0;
   void* query = activations.as<std::byte>(at.query);
   void* sink_query = turned_twice ? activations.as<std::byte>(at.sink_query) : nullptr;
   void* out = activations.as<std::byte>(at.attended);
@@ -158,7 +122,8 @@ void Runner::State::attention(int layer, const Rows& rows) const {
        .position = rows.past,
        .query = query,
        .sink_query = sink_query,
-       .kv = rows.kv});
+       .kv = rows.kv,
+       .heads = rows.cursor != nullptr ? cache.step_heads(layer) : nullptr});
   if (rows.cursor == nullptr) {
     backend.prefill_attend({.out = out,
                             .query = query,
@@ -170,16 +135,18 @@ void Runner::State::attention(int layer, const Rows& rows) const {
                             .scale = scale});
     return;
   }
+  cache.enqueue_append(layer);
   backend.attend({.out = out,
                   .query = query,
                   .sink_query = sink_query,
-                  .sinks = turned_twice ? cache.rule().sinks : 0,
-                  .kv = rows.kv,
-                  .cursor = rows.cursor,
-                  .capacity = cache.capacity(),
+                  .sinks = turned_twice ? cache.turned_sinks() : 0,
+                  .kv = cache.stored(layer),
+                  .pages = cache.enqueue_pages(layer, query),
                   .shape = config.heads,
                   .batch = rows.batch,
-                  .scale = scale});
+                  .scale = scale,
+                  .scores = cache.step_scores()});
+  cache.enqueue_after_attend(layer);
 }
 
 void Runner::State::mlp_up(const LayerWeights& layer, const Rows& rows) const {
@@ -240,7 +207,7 @@ void Runner::State::enqueue_step() {
                .tokens = 1,
                .past = 0,
                .cursor = cache.cursor(),
-               .kv = cache.layer(layer)});
+               .kv = cache.step_target(layer)});
   }
   head(residual(), 0, shape.batch);
   score();
@@ -259,7 +226,13 @@ kernels::KvView Runner::State::prompt_view(int length) const {
           .head_stride = head_stride};
 }
 
-void Runner::State::prompt_layer(int layer, int length, const kernels::KvView& kv) const {
+// What a layer lends to a selection.
+kvcompress::LayerParts Runner::State::parts(int layer) const {
+  return {.turn = {.table = activations.as<float>(at.rope), .rotary_dim = config.rotary_dim},
+          .output = weights.layers[static_cast<std::size_t>(layer)].attention_out};
+}
+
+void Runner::State::prompt_layer(int layer, int length, const kernels::KvView& kv) {
   const Chunking chunk = chunking(shape);
   const bool together = chunk.batch == shape.batch;
   for (int row = 0; row < shape.batch; row += chunk.batch) {
@@ -268,13 +241,21 @@ void Runner::State::prompt_layer(int layer, int length, const kernels::KvView& k
     row_kv.values = element(kv.values, kv.dtype, row * kv.batch_stride);
     for (int past = 0; past < length; past += chunk.tokens) {
       const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(row) * length + past;
-      run_layer(layer,
-                {.residual = residual() + first * config.hidden,
-                 .batch = together ? shape.batch : 1,
-                 .tokens = std::min(chunk.tokens, length - past),
-                 .past = past,
-                 .cursor = nullptr,
-                 .kv = row_kv});
+      const Rows rows = {.residual = residual() + first * config.hidden,
+                         .batch = together ? shape.batch : 1,
+                         .tokens = std::min(chunk.tokens, length - past),
+                         .past = past,
+                         .cursor = nullptr,
+                         .kv = row_kv};
+      run_layer(layer, rows);
+      cache.observe({.query = activations.as<std::byte>(at.query),
+                     .batch = rows.batch,
+                     .first_row = row,
+                     .past = past,
+                     .tokens = rows.tokens,
+                     .shape = config.heads},
+                    row_kv,
+                    parts(layer));
     }
   }
 }
@@ -291,7 +272,7 @@ Runner::Runner(const Model& model,
                kernels::Backend& backend,
                const kvcompress::Policy& policy,
                const RunShape& shape) {
-  check_shape(model.config, shape);
+  check_run(model.config, policy, shape, backend.compute_dtype());
   state_ = std::make_unique<State>(model, backend, policy, shape);
   State& state = *state_;
   // One step for real, so that every kernel is loaded before the capture.
@@ -309,14 +290,14 @@ MemoryPlan Runner::plan(const Config& config,
                         const kernels::Backend& backend,
                         const kvcompress::Policy& policy,
                         const RunShape& shape) {
-  check_shape(config, shape);
   const DType compute = backend.compute_dtype();
+  check_run(config, policy, shape, compute);
   const kvcompress::CacheShape cache = cache_shape(config, shape, compute);
   return {.weights = weight_bytes(config, matrix_dtype(config, backend.device().kind, compute)),
           .kv = kvcompress::KvCache::kv_bytes(policy, cache),
-          .activations = lay_out(config, shape, compute, must_cut(policy, shape)).total,
-          .workspace = backend.workspace_bytes(workspace_shape(config, shape)),
-          .observations = kvcompress::KvCache::bookkeeping_bytes(policy, cache)};
+          .activations = lay_out(config, shape, compute, extras_of(policy, cache)).total,
+          .workspace = backend.workspace_bytes(workspace_shape(config, policy, shape, compute)),
+          .observations = kvcompress::KvCache::observation_bytes(policy, cache)};
 }
 
 void Runner::begin() {
@@ -338,14 +319,12 @@ std::span<const TokenScore> Runner::prefill(std::span<const std::int32_t> tokens
 
   state.embed(state.shape.batch * length);
   const bool whole = state.cache.takes_whole(length);
-  if (!whole) {
-    state.cache.begin_prompt(length);
-  }
+  state.cache.begin_prompt(length);
   for (int layer = 0; layer < state.config.layers; ++layer) {
     const kernels::KvView kv = whole ? state.cache.layer(layer) : state.prompt_view(length);
     state.prompt_layer(layer, length, kv);
     if (!whole) {
-      state.cache.keep_of_prompt(layer, kv);
+      state.cache.keep_of_prompt(layer, kv, state.parts(layer));
     }
   }
   for (int row = 0; row < state.shape.batch; ++row) {
@@ -353,7 +332,7 @@ std::span<const TokenScore> Runner::prefill(std::span<const std::int32_t> tokens
     state.head(state.residual() + last * state.config.hidden, row, 1);
   }
   state.score();
-  state.cache.finish_prompt(length);
+  state.cache.finish_prompt();
   return state.collect();
 }
 

@@ -42,7 +42,7 @@ Trace run(const Drive& drive) {
     }
   }
   trace.eval_tokens = static_cast<std::int64_t>(batch) * generated;
-  trace.final_cache_size = drive.runner.cache().mean_entries();
+  keep_cache_figures(drive.runner.cache(), drive.ids.size() / batch, trace);
   return trace;
 }
 
@@ -87,6 +87,7 @@ constinit const Protocol kSpeed{
     .name = "speed",
     .summary = "random ids: prompts, then greedy generation; nothing is scored",
     .reads_text = false,
+    .feed = kvcompress::Feed::kPrompt,
     .shape = shape,
     .run = run,
     .summarise = summarise,

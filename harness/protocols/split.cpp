@@ -7,9 +7,12 @@
 #include "harness/meter.h"
 #include "harness/protocols/protocols.h"
 #include "harness/protocols/text.h"
+#include "harness/summary.h"
 
 namespace kvg::harness {
 namespace {
+
+using Ids = std::vector<std::int32_t>;
 
 std::size_t prompt_tokens(const Experiment& experiment, std::size_t tokens) {
   return experiment.prefill ? static_cast<std::size_t>(*experiment.prefill) : tokens / 2;
@@ -18,8 +21,12 @@ std::size_t prompt_tokens(const Experiment& experiment, std::size_t tokens) {
 model::RunShape shape(const Experiment& experiment, const Workload& workload) {
   const std::int32_t longest = longest_sample(workload);
   const std::size_t prompt = prompt_tokens(experiment, static_cast<std::size_t>(longest));
-  return {
-      .batch = 1, .prompt = static_cast<std::int32_t>(prompt), .tokens = longest - 1, .chunk = 0};
+  const auto shortest = std::ranges::min_element(workload.samples, {}, &Ids::size)->size();
+  return {.batch = 1,
+          .prompt = static_cast<std::int32_t>(prompt),
+          .tokens = longest - 1,
+          .chunk = 0,
+          .shortest_prompt = static_cast<std::int32_t>(prompt_tokens(experiment, shortest))};
 }
 
 Trace run(const Drive& drive) {
@@ -33,6 +40,7 @@ Trace run(const Drive& drive) {
       seconds_of([&] { score = drive.runner.prefill(drive.ids.first(prompt), target).front(); });
   keep_score(trace, seconds, score, target.front());
   feed_steps(drive, prompt, drive.max_steps + 1, trace);
+  keep_cache_figures(drive.runner.cache(), prompt, trace);
   return trace;
 }
 
@@ -46,6 +54,7 @@ constinit const Protocol kSplit{
     .name = "split",
     .summary = "prefills a part of the text, cuts, and scores the rest through the cache",
     .reads_text = true,
+    .feed = kvcompress::Feed::kPrompt,
     .shape = shape,
     .run = run,
     .summarise = summarise_text,

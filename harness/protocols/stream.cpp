@@ -3,6 +3,7 @@
 
 #include "harness/protocols/protocols.h"
 #include "harness/protocols/text.h"
+#include "harness/summary.h"
 
 namespace kvg::harness {
 namespace {
@@ -16,6 +17,7 @@ Trace run(const Drive& drive) {
   trace.tokens = static_cast<std::int32_t>(drive.ids.size());
   drive.runner.begin();
   feed_steps(drive, 0, drive.max_steps, trace);
+  keep_cache_figures(drive.runner.cache(), trace.steps.size(), trace);
   return trace;
 }
 

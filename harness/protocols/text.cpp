@@ -35,7 +35,6 @@ void feed_steps(const Drive& drive, std::size_t fed, std::size_t limit, Trace& t
       drive.tick(at + 1, drive.ids.size() - 1);
     }
   }
-  trace.final_cache_size = drive.runner.cache().mean_entries();
 }
 
 void summarise_text(const Workload& workload, std::span<const Trace> traces, Record& record) {

@@ -1,7 +1,5 @@
 // The full cache: every entry stays, at its text position.
 
-#include <numeric>
-
 #include "kvcompress/selections/selections.h"
 
 namespace kvg::kvcompress {
@@ -9,12 +7,8 @@ namespace {
 
 class Baseline final : public Selection {
  public:
-  [[nodiscard]] std::int64_t budget() const override { return 0; }
-  [[nodiscard]] kernels::SlotRule slot_rule() const override { return {}; }
-  [[nodiscard]] std::vector<std::int32_t> keep_of_prompt(std::int32_t tokens) const override {
-    std::vector<std::int32_t> positions(static_cast<std::size_t>(tokens));
-    std::iota(positions.begin(), positions.end(), 0);
-    return positions;
+  [[nodiscard]] HeadPlan plan(const LayerShape& layer, int /*kv_head*/) const override {
+    return {.kept = layer.prompt};
   }
 };
 
@@ -24,8 +18,10 @@ constinit const SelectionInfo kBaseline{
     .name = "baseline",
     .summary = "every entry stays",
     .paper = "",
+    .example = "baseline",
+    .with_steps = true,
     .params = {},
-    .make = [](const Params& /*params*/) -> std::unique_ptr<const Selection> {
+    .make = [](Params& /*params*/, Feed /*feed*/) -> std::unique_ptr<const Selection> {
       return std::make_unique<Baseline>();
     },
 };

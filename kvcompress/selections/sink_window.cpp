@@ -3,23 +3,32 @@
 #include <algorithm>
 
 namespace kvg::kvcompress {
+namespace {
 
-SinkWindow::SinkWindow(const Params& params, long sinks)
-    : budget_(static_cast<std::int32_t>(params.integer("budget"))),
-      sinks_(static_cast<std::int32_t>(sinks)),
-      cache_positions_(params.choice("positions") == "cache") {}
-
-kernels::SlotRule SinkWindow::slot_rule() const {
-  return {.slots = budget_ + 1, .sinks = sinks_, .cache_positions = cache_positions_};
+bool settled_positions(Params& params, bool binds) {
+  if (!params.has("positions")) {
+    params.complete("positions", binds ? "cache" : "original");
+  }
+  return params.text("positions") == "cache";
 }
 
-std::vector<std::int32_t> SinkWindow::keep_of_prompt(std::int32_t tokens) const {
-  const std::int32_t kept = std::min(tokens, budget_);
-  std::vector<std::int32_t> positions(static_cast<std::size_t>(kept));
-  for (std::int32_t i = 0; i < kept; ++i) {
-    positions[static_cast<std::size_t>(i)] = i < sinks_ ? i : tokens - kept + i;
-  }
-  return positions;
+}  // namespace
+
+SinkWindow::SinkWindow(std::string_view owner, Params& params, Feed feed, long sinks)
+    : budget_(owner, params, feed, sinks, "sinks=" + std::to_string(sinks)),
+      binds_(evicts_in_steps(owner, params, feed)),
+      sinks_(static_cast<std::int32_t>(sinks)),
+      cache_positions_(settled_positions(params, binds_)) {}
+
+HeadPlan SinkWindow::plan(const LayerShape& layer, int /*kv_head*/) const {
+  return {.kept = budget_.of_prompt(layer.prompt),
+          .budget = binds_ ? budget_.of_steps(layer.prompt) : 0,
+          .sinks = sinks_};
+}
+
+void SinkWindow::score(const PromptContext& context) const {
+  context.scoring.recency(context.scores);
+  context.scoring.protect(context.scores, std::min(sinks_, context.count), 0);
 }
 
 }  // namespace kvg::kvcompress

@@ -1,33 +1,33 @@
 #pragma once
 
-#include "kvcompress/selection.h"
+#include "kvcompress/selections/budget.h"
 
 namespace kvg::kvcompress {
 
-inline constexpr long kMaxBudget = 1L << 24;
-
-inline constexpr ParamInfo kBudgetParam{
-    .name = "budget", .min = 1, .max = kMaxBudget, .help = "entries kept per kv_head after a step"};
-
+/// No default of its own: SinkWindow settles it.
 inline constexpr ParamInfo kPositionsParam{
     .name = "positions",
     .type = ParamInfo::Type::kChoice,
-    .default_value = "cache",
+    .optional = true,
     .choices = "cache|original",
-    .help = "cache: entry i of the kept cache has position i; original: its place in the text"};
+    .help =
+        "cache: entry i of the kept cache has position i; original: its place in the text; "
+        "default: cache, but original with decode=append"};
 
-/// Keeps the first `sinks` entries and the newest `budget - sinks`.
+/// Keeps the first `sinks` entries and the newest of the rest.
 class SinkWindow final : public Selection {
  public:
-  /// `budget` and `positions` are read from `params`.
-  SinkWindow(const Params& params, long sinks);
+  /// Completes `params` by what positions= is when it was not given.
+  SinkWindow(std::string_view owner, Params& params, Feed feed, long sinks);
 
-  [[nodiscard]] std::int64_t budget() const override { return budget_; }
-  [[nodiscard]] kernels::SlotRule slot_rule() const override;
-  [[nodiscard]] std::vector<std::int32_t> keep_of_prompt(std::int32_t tokens) const override;
+  [[nodiscard]] HeadPlan plan(const LayerShape& layer, int kv_head) const override;
+  [[nodiscard]] bool cache_positions() const override { return cache_positions_; }
+  [[nodiscard]] std::string requested() const override { return budget_.requested(); }
+  void score(const PromptContext& context) const override;
 
  private:
-  std::int32_t budget_;
+  Budget budget_;
+  bool binds_;
   std::int32_t sinks_;
   bool cache_positions_;
 };

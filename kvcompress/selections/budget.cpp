@@ -1,0 +1,79 @@
+#include "kvcompress/selections/budget.h"
+
+#include <algorithm>
+
+#include "kernels/core/error.h"
+
+namespace kvg::kvcompress {
+
+Budget::Budget(
+    std::string_view owner, const Params& params, Feed feed, long least, std::string_view reason) {
+  const std::string who = "policy " + std::string(owner);
+  if (params.has("budget") == params.has("keep")) {
+    throw InvalidArgument(who + " needs either budget=, a whole number from 1 to " +
+                          std::to_string(kMaxBudget) +
+                          (feed == Feed::kPrompt ? ", or keep=, a number above 0, at most 1" : ""));
+  }
+  if (params.has("keep")) {
+    if (feed == Feed::kSteps) {
+      throw InvalidArgument(who +
+                            ": keep= is a share of the prompt, and here is none; give budget=");
+    }
+    share_ = params.real("keep");
+    return;
+  }
+  entries_ = params.integer("budget");
+  if (entries_ < least) {
+    throw InvalidArgument(who + ": budget=" + std::to_string(entries_) + " is below " +
+                          std::string(reason) + "; allowed: from " + std::to_string(least));
+  }
+}
+
+std::int32_t Budget::of_prompt(std::int32_t tokens) const {
+  if (entries_ > 0) {
+    return static_cast<std::int32_t>(std::min<std::int64_t>(entries_, tokens));
+  }
+  return tokens == 0 ? 0 : std::max(static_cast<std::int32_t>(share_ * tokens), 1);
+}
+
+std::int64_t Budget::of_steps(std::int32_t prompt) const {
+  return entries_ > 0 ? entries_ : of_prompt(prompt);
+}
+
+std::string Budget::requested() const {
+  if (entries_ > 0) {
+    return std::to_string(entries_);
+  }
+  std::string share = std::to_string(share_);
+  share.erase(share.find_last_not_of('0') + 1);
+  return "keep=" + (share.ends_with('.') ? share + "0" : share);
+}
+
+kernels::Reduce reduce_of(const Params& params) {
+  const std::string& group = params.text("group");
+  if (group == "max") {
+    return kernels::Reduce::kMax;
+  }
+  return group == "sum" ? kernels::Reduce::kSum : kernels::Reduce::kMean;
+}
+
+bool evicts_in_steps(std::string_view owner, const Params& params, Feed feed) {
+  const bool evicts = params.text("decode") == "evict";
+  if (!evicts && feed == Feed::kSteps) {
+    throw InvalidArgument("policy " + std::string(owner) +
+                          ": decode=append means nothing without a prompt; allowed here: evict");
+  }
+  return evicts;
+}
+
+PromptCut::PromptCut(
+    std::string_view owner, const Params& params, Feed feed, long least, std::string_view reason)
+    : budget_(owner, params, feed, least, reason), binds_(evicts_in_steps(owner, params, feed)) {}
+
+HeadPlan PromptCut::plan(const LayerShape& layer, int /*kv_head*/) const {
+  return {.kept = budget_.of_prompt(layer.prompt),
+          .budget = binds_ ? budget_.of_steps(layer.prompt) : 0,
+          .sinks = 0};
+}
+
+}  // namespace kvg::kvcompress

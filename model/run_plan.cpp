@@ -1,0 +1,63 @@
+#include "model/run_plan.h"
+
+#include <algorithm>
+
+#include "kernels/core/error.h"
+#include "model/checkpoint.h"
+
+namespace kvg::model {
+
+void check_run(const Config& config,
+               const kvcompress::Policy& policy,
+               const RunShape& shape,
+               DType compute) {
+  KVG_EXPECT(shape.batch > 0 && shape.tokens > 0 && shape.prompt >= 0 && shape.chunk >= 0,
+             "a run has at least one row and one token");
+  KVG_EXPECT(shape.prompt <= shape.tokens && shape.shortest_prompt <= shape.prompt,
+             "the prompt is part of the tokens fed");
+  if (config.sliding_window && shape.tokens > *config.sliding_window) {
+    throw InvalidArgument("model " + config.name + " was trained with sliding_window=" +
+                          std::to_string(*config.sliding_window) +
+                          ", which is not supported beyond that length; this run feeds " +
+                          std::to_string(shape.tokens) + " tokens");
+  }
+  kvcompress::check_policy(policy, config.layers, config.heads, compute);
+}
+
+kvcompress::CacheShape cache_shape(const Config& config, const RunShape& shape, DType compute) {
+  return {.layers = config.layers,
+          .batch = shape.batch,
+          .heads = config.heads.heads,
+          .kv_heads = config.heads.kv_heads,
+          .head_dim = config.heads.head_dim,
+          .tokens = shape.tokens,
+          .dtype = compute,
+          .prompt = shape.prompt,
+          .shortest_prompt = shape.shortest_prompt};
+}
+
+Extras extras_of(const kvcompress::Policy& policy, const kvcompress::CacheShape& cache) {
+  return {.prompt_kv = kvcompress::KvCache::needs_prompt_room(policy, cache),
+          .future = policy.selection->needs(cache.feed()).future};
+}
+
+kernels::WorkspaceShape workspace_shape(const Config& config,
+                                        const kvcompress::Policy& policy,
+                                        const RunShape& shape,
+                                        DType compute) {
+  const Chunking chunk = chunking(shape);
+  const int qkv = (config.heads.heads + 2 * config.heads.kv_heads) * config.heads.head_dim;
+  const int up = config.intermediate * (kernels::is_gated(config.activation) ? 2 : 1);
+  const kvcompress::ScoredSizes scored =
+      kvcompress::scored_sizes(policy, cache_shape(config, shape, compute));
+  return {.batch = shape.batch,
+          .rows = std::max(shape.batch, chunk.batch * chunk.tokens),
+          .hidden = config.hidden,
+          .features = std::max({qkv, up, config.hidden}),
+          .heads = config.heads,
+          .entries = shape.tokens,
+          .scored_keys = scored.keys,
+          .scored_slots = scored.slots};
+}
+
+}  // namespace kvg::model
