@@ -81,6 +81,19 @@ Values DeviceArray::read() const {
   return {floats.begin(), floats.end()};
 }
 
+DeviceBytes::DeviceBytes(kernels::Backend& backend, const std::vector<std::byte>& bytes)
+    : backend_(&backend),
+      buffer_(backend.pool().allocate(bytes.size(), MemoryClass::kActivations)) {
+  backend.upload(buffer_.data(), bytes.data(), bytes.size());
+}
+
+std::vector<std::byte> DeviceBytes::read() const {
+  std::vector<std::byte> bytes(buffer_.bytes());
+  backend_->synchronize();
+  backend_->download(bytes.data(), buffer_.data(), bytes.size());
+  return bytes;
+}
+
 DeviceMatrix::DeviceMatrix(kernels::Backend& backend, const Matrix& matrix, DType dtype)
     : weight(backend, matrix.weight, dtype),
       bias(backend, matrix.bias, DType::kF32),

@@ -58,6 +58,20 @@ class DeviceArray {
   Buffer buffer_;
 };
 
+/// Bytes in a backend's pool.
+class DeviceBytes {
+ public:
+  DeviceBytes(kernels::Backend& backend, const std::vector<std::byte>& bytes);
+
+  [[nodiscard]] void* data() const { return buffer_.data(); }
+  /// Waits for the backend.
+  [[nodiscard]] std::vector<std::byte> read() const;
+
+ private:
+  kernels::Backend* backend_;
+  Buffer buffer_;
+};
+
 /// 32-bit integers (or cursors) in memory that the host and the device share.
 template <typename T>
 class SharedArray {
