@@ -2,37 +2,17 @@
 #include <cblas.h>
 #include <limits>
 
-#include "kernels/codec.h"
 #include "kernels/cpu/scoring.h"
 #include "kernels/cpu/scoring_prompt.h"
 #include "kernels/cpu/scoring_rows.h"
 #include "kernels/cpu/scoring_scratch.h"
+#include "kernels/cpu/stored_rows.h"
 
 namespace kvg::kernels::cpu {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLeastNorm = 1e-12;
-
-// What a stored row reads as, transformed as it is stored: no transform changes an angle.
-void read_row(float* out, const StoredSide& side, std::int64_t row) {
-  const Form& form = side.form;
-  const auto* const codes = static_cast<const std::byte*>(side.codes) +
-                            static_cast<std::size_t>(row) * code_row_bytes(form, side.channels);
-  const std::int64_t scale_row = form.per_channel ? row / form.group : row;
-  const auto* const scales =
-      static_cast<const std::byte*>(side.scales) +
-      static_cast<std::size_t>(scale_row) * scale_row_bytes(form, side.channels);
-  GroupScale scale;
-  int known = -1;
-  for (int c = 0; c < side.channels; ++c) {
-    if (scale_index(form, c) != known) {
-      known = scale_index(form, c);
-      scale = read_scale(form, scales, known);
-    }
-    out[c] = decode(form, code_at(form, codes, c), scale);
-  }
-}
 
 // One head's entries from the oldest to the newest.
 class Head {
@@ -139,12 +119,10 @@ class Head {
 
   // The softmax of the mean likeness of every other entry to this one.
   void average_likeness(double* out, const std::int32_t* order, Pieces& pieces) const {
-    const int channels = args_.keys.keys.channels;
-    auto* const units = pieces.take<float>(entries() * size(channels));
+    const int dim = args_.shape.head_dim;
+    auto* const units = pieces.take<float>(entries() * size(dim));
     auto* const likeness = pieces.take<float>(size(kScoreRows) * entries());
-    for (std::size_t age = 0; age < entries(); ++age) {
-      put_unit(units + age * size(channels), order[age]);
-    }
+    put_units(units, order, pieces);
     std::fill(out, out + entries(), 0.0);
     for (int first = 0; first < head_.entries; first += kScoreRows) {
       const int count = std::min(kScoreRows, head_.entries - first);
@@ -153,12 +131,12 @@ class Head {
                   CblasTrans,
                   count,
                   head_.entries,
-                  channels,
+                  dim,
                   1.0F,
-                  units + size(first) * size(channels),
-                  channels,
+                  units + size(first) * size(dim),
+                  dim,
                   units,
-                  channels,
+                  dim,
                   0.0F,
                   likeness,
                   head_.entries);
@@ -172,13 +150,25 @@ class Head {
     softmax(out, out, entries());
   }
 
-  void put_unit(float* out, std::int32_t slot) const {
-    const StoredSide& side = args_.keys.keys;
-    const std::size_t channels = size(side.channels);
-    read_row(out, side, row_ * args_.keys.slots + head_.start + slot);
-    const double norm = std::max(norm_of(out, channels), kLeastNorm);
-    std::for_each_n(
-        out, channels, [&](float& x) { x = static_cast<float>(static_cast<double>(x) / norm); });
+  // Keys of length 1, transformed as they are stored: no transform changes an angle.
+  void put_units(float* units, const std::int32_t* order, Pieces& pieces) const {
+    const std::size_t dim = size(args_.shape.head_dim);
+    const StoredHead stored = {.side = &args_.keys.keys,
+                               .index = index_,
+                               .first_row = row_ * args_.keys.slots + head_.start,
+                               .packed = head_.packed_keys,
+                               .head_dim = args_.shape.head_dim};
+    read_rows({.head = stored,
+               .entries = order,
+               .count = entries(),
+               .out = units,
+               .scratch = pieces.take<float>(row_scratch_floats(dim))});
+    for (std::size_t age = 0; age < entries(); ++age) {
+      float* const unit = units + age * dim;
+      const double norm = std::max(norm_of(unit, dim), kLeastNorm);
+      std::for_each_n(
+          unit, dim, [&](float& x) { x = static_cast<float>(static_cast<double>(x) / norm); });
+    }
   }
 
   // So that the newest copy of what repeats does not count against it.

@@ -6,6 +6,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/stored_rows.h"
 
 namespace kvg::kernels::cpu {
 
@@ -61,6 +62,7 @@ class Pieces {
                                                            std::size_t slots) {
   return Pieces::floats_of<float>(slots * head_dim) +
          Pieces::floats_of<float>(slots * static_cast<std::size_t>(kScoreRows)) +
+         Pieces::floats_of<float>(row_scratch_floats(head_dim)) +
          3 * Pieces::floats_of<double>(slots) + 2 * Pieces::floats_of<std::int32_t>(slots);
 }
 
