@@ -76,9 +76,11 @@ class CudaBackend final : public Backend {
     select();
     workspace_ = {};
     workspace_buffer_ = {};
+    scoring_.set_scratch(nullptr, 0);
     const Workspace plan = lay_out_workspace(target_, compute_, shape);
     workspace_buffer_ = pool_.allocate(plan.total, MemoryClass::kWorkspace);
     workspace_ = plan;
+    scoring_.set_scratch(scratch(plan.scoring), plan.scoring.bytes);
     if (plan.arrivals.bytes > 0) {
       KVG_CUDA_CHECK(
           cudaMemsetAsync(scratch(plan.arrivals), 0, plan.arrivals.bytes, target_.stream));
@@ -145,7 +147,10 @@ class CudaBackend final : public Backend {
     advance_cursors(target_, args);
   }
 
-  [[nodiscard]] Scoring& scoring() override { return scoring_; }
+  [[nodiscard]] Scoring& scoring() override {
+    select();
+    return scoring_;
+  }
 
   [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& step) override {
     select();

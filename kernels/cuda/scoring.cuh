@@ -26,7 +26,7 @@ class CudaScoring final : public Scoring {
   void keep_logits(const KeepLogitsArgs& args) override;
   void keep_queries(const KeepQueriesArgs& args) override;
 
-  // scoring_rows.cu
+  // scoring_rows.cpp
   void column_sums(const ColumnSumsArgs& args) override;
   void window_rows(const WindowRowsArgs& args) override;
   void output_norms(const OutputNormArgs& args) override;

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/ops.cuh"
+#include "kernels/cuda/scoring.cuh"
 
 namespace kvg::kernels {
 namespace {
@@ -33,6 +34,7 @@ Workspace lay_out_workspace(const Target& target, DType compute, const Workspace
       take(plan.total, attends ? attend_partial_bytes(shape.heads, shape.batch, shape.entries) : 0);
   plan.arrivals = take(plan.total, attends ? attend_arrival_bytes(shape.heads, shape.batch) : 0);
   plan.gemm = take(plan.total, multiplies ? kGemmWorkspaceBytes : 0);
+  plan.scoring = take(plan.total, scoring_scratch_bytes(target, shape));
   return plan;
 }
 

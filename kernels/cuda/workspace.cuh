@@ -20,6 +20,7 @@ struct Workspace {
   WorkspacePart partials;  ///< of decode attention
   WorkspacePart arrivals;  ///< of decode attention, zero between launches
   WorkspacePart gemm;      ///< of cuBLASLt, for products of many rows
+  WorkspacePart scoring;   ///< of selections
   std::size_t total = 0;
 };
 
