@@ -268,10 +268,11 @@ KeptEntries KvCache::kept_entries() const {
   KeptEntries kept{.mean = 0.0, .min = std::numeric_limits<std::int64_t>::max(), .max = 0};
   for (const HeadCount& head : counts_) {
     const std::int64_t entries = prompt_ > 0 ? head.kept : entries_of(head);
-    kept.mean += static_cast<double>(entries) / static_cast<double>(counts_.size());
+    kept.mean += static_cast<double>(entries);
     kept.min = std::min(kept.min, entries);
     kept.max = std::max(kept.max, entries);
   }
+  kept.mean /= static_cast<double>(counts_.size());
   return kept;
 }
 
