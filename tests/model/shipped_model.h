@@ -47,8 +47,11 @@ class ShippedModel {
 
   [[nodiscard]] std::unique_ptr<model::Runner> runner(std::string_view policy,
                                                       const model::RunShape& shape) {
-    return std::make_unique<model::Runner>(
-        model::Model{source_.config, weights_}, *backend_, kvcompress::parse_policy(policy), shape);
+    const auto feed = shape.prompt > 0 ? kvcompress::Feed::kPrompt : kvcompress::Feed::kSteps;
+    return std::make_unique<model::Runner>(model::Model{source_.config, weights_},
+                                           *backend_,
+                                           kvcompress::parse_policy(policy, feed),
+                                           shape);
   }
 
   [[nodiscard]] kernels::Backend& backend() { return *backend_; }
