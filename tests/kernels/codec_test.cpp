@@ -190,10 +190,11 @@ TEST(Codec, Mxfp4) {
                 .codes = {4, 2},
                 .read = {0x1p-126F, 0x1p-127F}},
                "the smallest scale, 2^-127");
-  std::uint8_t stored = 0xff;
+  std::array<std::uint8_t, 4> stored = {0xff, 0xff, 0xff, 0xff};
   const Form form = {.code = Code::kMxfp4, .bits = 4, .group = 32};
-  write_scale(form, &stored, 0, {.scale = 0.25F});
-  EXPECT_EQ(stored, 125);
+  write_scale(form, stored.data(), 0, {.scale = 0.25F});
+  EXPECT_EQ(stored[0], 125);
+  EXPECT_EQ(stored[1], 0xff);
 }
 
 TEST(Codec, LloydKeepsTheNorm) {
@@ -315,7 +316,7 @@ TEST(Codec, CodesLieFromTheLowestBitsUp) {
     }
   }
   const Form three = {.code = Code::kLloyd, .bits = 3, .group = 8};
-  std::array<std::uint8_t, 3> row = {};
+  std::array<std::uint8_t, 12> row = {};
   put_code(three, row.data(), 2, 5);
   EXPECT_EQ(row[0], 0x40) << "5 is 101: its lowest two bits end byte 0";
   EXPECT_EQ(row[1], 0x01);

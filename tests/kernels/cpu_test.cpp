@@ -4,6 +4,7 @@
 
 #include "kernels/core/error.h"
 #include "tests/kernels/attend_case.h"
+#include "tests/kernels/stored_case.h"
 #include "tests/support/expect_throw.h"
 
 // What holds on the cpu beyond the contract of every backend.
@@ -127,6 +128,21 @@ TEST(Cpu, WidensEveryHalf) {
                       ? std::isnan(got)
                       : std::bit_cast<std::uint32_t>(got) == std::bit_cast<std::uint32_t>(want))
           << name_of(dtype) << " " << i << ": " << got << ", not " << want;
+    }
+  }
+}
+
+// The only entry's value is the output: what tiles widen is what codec.h reads, to the last bit.
+TEST(Cpu, ReadsWhatTheCodecDoes) {
+  const std::unique_ptr<Backend> backend = cpu(2);
+  for (const int head_dim : {64, 192}) {
+    for (const FormCase& forms : form_cases(head_dim)) {
+      StoredCache cache(
+          *backend,
+          forms,
+          {.shape = {.heads = 3, .kv_heads = 3, .head_dim = head_dim}, .entries = {1, 1, 1}});
+      cache.store_prompt(false);
+      cache.expect_attention({}, 1e-30, "one entry");
     }
   }
 }

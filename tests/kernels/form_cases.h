@@ -67,8 +67,6 @@ struct FormCase {
       alike("q4_0", integer(Code::kBlock4, 4, 32)),
       alike("nvfp4", integer(Code::kNvfp4, 4, 16)),
       alike("mxfp4", integer(Code::kMxfp4, 4, 32)),
-      alike("lloyd3", lloyd3),
-      alike("lloyd4", lloyd4),
       {.name = "int8_int4", .keys = int8, .values = int4},
       {.name = "e4m3_int4", .keys = e4m3, .values = int4},
       {.name = "f32_int4", .keys = f32, .values = int4},
@@ -89,6 +87,8 @@ struct FormCase {
        .waiting_values = 129},
   };
   if ((head_dim & (head_dim - 1)) == 0) {
+    all.push_back(alike("lloyd3", lloyd3));
+    all.push_back(alike("lloyd4", lloyd4));
     all.push_back(alike("hadamard_int4", integer(Code::kAsymmetric, 4, 32, Transform::kHadamard)));
   }
   return all;
