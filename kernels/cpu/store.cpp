@@ -48,6 +48,11 @@ class Writer {
     }
     prepare(scratch_, x);
     std::byte* row = head_.codes(slot);
+    if (is_native(form_)) {
+      convert(
+          row, dtype_of(form_), scratch_, DType::kF32, static_cast<std::size_t>(side_.channels));
+      return;
+    }
     const int group = form_.group == 0 ? side_.channels : form_.group;
     for (int first = 0; first < side_.channels; first += group) {
       const auto put = [&](int i, unsigned code) { put_code(form_, row, first + i, code); };

@@ -187,10 +187,7 @@ class RowReader {
 
   void read(std::int64_t slot, float* out) {
     if (is_native(form_)) {
-      const DType dtype = form_.code == Code::kF16    ? DType::kF16
-                          : form_.code == Code::kBF16 ? DType::kBF16
-                                                      : DType::kF32;
-      widen(out, head_.codes(slot), dtype, channels_);
+      widen(out, head_.codes(slot), dtype_of(form_), channels_);
       return;
     }
     const PackedRow row = {.out = out,

@@ -44,6 +44,13 @@ struct StoredHead {
   return side.form == Form{} && side.kept_channels == nullptr;
 }
 
+/// Of a native form.
+[[nodiscard]] constexpr DType dtype_of(const Form& form) {
+  return form.code == Code::kF16    ? DType::kF16
+         : form.code == Code::kBF16 ? DType::kBF16
+                                    : DType::kF32;
+}
+
 /// Most slots that share a scale (per_channel).
 inline constexpr int kMostGroupedSlots = 256;
 /// Floats of scratch that writing a head's rows takes.
