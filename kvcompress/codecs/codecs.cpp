@@ -85,6 +85,10 @@ std::string name_of_side(Side side) {
 void check_side(const SideCodec& side, Side which, int head_dim, DType compute) {
   const Form form = form_of(side, head_dim, compute);
   const std::string whose = name_of_side(which) + " of head_dim " + std::to_string(head_dim);
+  if (form.transform == Transform::kEvenOdd && head_dim % 64 != 0) {
+    throw InvalidArgument("the exllamav2 forms cannot store " + whose +
+                          "; allowed: a multiple of 64");
+  }
   if (!form.per_channel && form.group > 0 && head_dim % form.group != 0) {
     throw InvalidArgument("group=" + std::to_string(form.group) + " does not divide " + whose +
                           "; allowed: a divisor of it");
@@ -94,10 +98,6 @@ void check_side(const SideCodec& side, Side which, int head_dim, DType compute) 
   if (halves && !is_power_of_two(head_dim)) {
     throw InvalidArgument("a Walsh-Hadamard transform cannot turn " + whose +
                           "; allowed: a power of two");
-  }
-  if (form.transform == Transform::kEvenOdd && head_dim % 64 != 0) {
-    throw InvalidArgument("the exllamav2 forms cannot store " + whose +
-                          "; allowed: a multiple of 64");
   }
   if (side.waiting > 0 && form.group > 0 && side.waiting % form.group != 0 && form.per_channel) {
     throw InvalidArgument("residual=" + std::to_string(side.waiting) +

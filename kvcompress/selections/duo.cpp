@@ -17,7 +17,7 @@
 namespace kvg::kvcompress {
 namespace {
 
-constexpr long kMaxRows = 1024;
+constexpr std::size_t kMaxRows = 1024;
 
 constexpr std::array kParams{
     ParamInfo{.name = "matrix",
@@ -36,29 +36,48 @@ constexpr std::array kParams{
 
 using HeadMatrix = std::vector<std::vector<bool>>;  ///< [layers][kv_heads]: keeps everything
 
-HeadMatrix read_matrix(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) {
+// A file that never ends is not read to its end.
+std::string read_text(const std::string& path) {
+  constexpr std::streamsize kMaxBytes = 4 << 20;
+  std::string text(kMaxBytes + 1, '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(text.data(), kMaxBytes + 1);
+  if (file.bad() || (!file.eof() && file.gcount() == 0)) {
     throw DataError("policy duo: matrix=" + path + " cannot be read");
   }
+  if (file.gcount() > kMaxBytes) {
+    throw DataError("policy duo: matrix=" + path + " has more than " + std::to_string(kMaxBytes) +
+                    " bytes");
+  }
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  return text;
+}
+
+std::vector<bool> read_row(const std::string& path, const std::string& line, std::size_t number) {
+  std::vector<bool> row;
+  std::istringstream words(line);
+  for (std::string word; words >> word;) {
+    if (word != "0" && word != "1") {
+      throw DataError("policy duo: matrix=" + path + ", line " + std::to_string(number) + ": \"" +
+                      word.substr(0, 20) + "\" is neither 0 nor 1");
+    }
+    row.push_back(word == "1");
+  }
+  return row;
+}
+
+HeadMatrix read_matrix(const std::string& path) {
+  std::istringstream text(read_text(path));
   HeadMatrix matrix;
-  for (std::string line; std::getline(file, line);) {
-    std::vector<bool> row;
-    std::istringstream words(line);
-    for (std::string word; words >> word;) {
-      if (word != "0" && word != "1") {
-        throw DataError("policy duo: matrix=" + path + ", line " +
-                        std::to_string(matrix.size() + 1) + ": \"" + word.substr(0, 20) +
-                        "\" is neither 0 nor 1");
-      }
-      row.push_back(word == "1");
+  std::size_t number = 0;
+  for (std::string line; std::getline(text, line);) {
+    std::vector<bool> row = read_row(path, line, ++number);
+    if (row.size() > kMaxRows || matrix.size() == kMaxRows) {
+      throw DataError("policy duo: matrix=" + path + " has more than " + std::to_string(kMaxRows) +
+                      " layers or kv_heads");
     }
     if (!row.empty()) {
       matrix.push_back(std::move(row));
-    }
-    if (matrix.size() > kMaxRows || (!matrix.empty() && matrix.back().size() > kMaxRows)) {
-      throw DataError("policy duo: matrix=" + path + " has more than " + std::to_string(kMaxRows) +
-                      " layers or kv_heads");
     }
   }
   return matrix;

@@ -32,7 +32,8 @@ class Pyramidkv final : public SnapCut {
 
   [[nodiscard]] HeadPlan plan(const LayerShape& layer, int kv_head) const override {
     HeadPlan plan = SnapCut::plan(layer, kv_head);
-    if (layer.prompt > 0) {
+    // What fits the budget whole is not cut, and fills it in steps as every layer's does.
+    if (plan.kept < layer.prompt) {
       plan.kept = of_layer(layer, plan.kept);
       plan.budget = binds() ? plan.kept : 0;
     }
@@ -43,7 +44,7 @@ class Pyramidkv final : public SnapCut {
   [[nodiscard]] std::int32_t of_layer(const LayerShape& layer, std::int32_t mean) const {
     const std::int32_t beside = mean - window();
     const std::int32_t room = layer.prompt - window();
-    if (layer.layers < 2 || beside <= 0 || mean >= layer.prompt) {
+    if (layer.layers < 2 || beside <= 0) {
       return mean;
     }
     std::int32_t low = beside / beta_;

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <gtest/gtest.h>
-#include <limits>
-#include <vector>
 
 #include "kernels/core/error.h"
+#include "tests/support/expect_throw.h"
 
 namespace kvg::kvcompress {
 namespace {
@@ -13,42 +12,56 @@ namespace {
 constexpr int kHeadDim = 4;
 
 std::unique_ptr<kernels::Backend> cpu() {
-  return kernels::make_backend(kernels::find_device("cpu"), {.threads = 1});
+  auto backend = kernels::make_backend(kernels::find_device("cpu"), {.threads = 1});
+  backend->reserve_workspace({.heads = {6, 3, kHeadDim}, .entries = 128, .scored_keys = 128});
+  return backend;
 }
 
-CacheShape small_shape(std::int32_t tokens) {
-  return {.layers = 2, .batch = 2, .kv_heads = 3, .head_dim = kHeadDim, .tokens = tokens};
+CacheShape small_shape(std::int32_t tokens, std::int32_t prompt = 0) {
+  return {.layers = 2,
+          .batch = 2,
+          .heads = 6,
+          .kv_heads = 3,
+          .head_dim = kHeadDim,
+          .tokens = tokens,
+          .prompt = prompt};
 }
 
 // What the definition says attention sees at every step: everything so far, less one entry a step
 // once there are more than the budget, the oldest that is no sink.
-std::vector<std::vector<int>> visible_by_definition(int budget, int sinks, int first, int steps) {
-  std::vector<std::vector<int>> visible;
-  std::vector<int> kept;
-  for (int position = 0; position < first + steps; ++position) {
-    kept.push_back(position);
-    if (position >= first) {
-      visible.push_back(kept);
+struct Definition {
+  int budget = 0;  ///< 0: nothing leaves
+  int sinks = 0;
+  bool appends = false;  ///< after the prompt's cut
+
+  [[nodiscard]] std::vector<std::vector<int>> visible(int prompt, int steps) const {
+    std::vector<std::vector<int>> visible;
+    std::vector<int> kept;
+    for (int position = 0; position < prompt + steps; ++position) {
+      kept.push_back(position);
+      if (position >= prompt) {
+        visible.push_back(kept);
+      }
+      const bool full = budget != 0 && static_cast<int>(kept.size()) > budget;
+      if (full && (position < prompt || !appends)) {
+        kept.erase(kept.begin() + std::min(sinks, budget));
+      }
     }
-    if (budget != 0 && static_cast<int>(kept.size()) > budget) {
-      kept.erase(kept.begin() + std::min(sinks, budget));
-    }
+    return visible;
   }
-  return visible;
-}
+};
 
 // Writes the position of the newest token as its key and value, in every layer, row and head.
 void write_newest(const KvCache& cache) {
-  const kernels::StepCursor cursor = *cache.cursor();
+  const auto position = static_cast<float>(cache.cursor()->position);
   for (int layer = 0; layer < cache.shape().layers; ++layer) {
-    const kernels::KvView view = cache.layer(layer);
+    const kernels::StoredView view = cache.stored(layer);
     for (int row = 0; row < cache.shape().batch; ++row) {
       for (int head = 0; head < cache.shape().kv_heads; ++head) {
-        const std::ptrdiff_t at =
-            row * view.batch_stride + head * view.head_stride + cursor.slot * kHeadDim;
-        for (void* side : {view.keys, view.values}) {
-          std::fill_n(
-              static_cast<float*>(side) + at, kHeadDim, static_cast<float>(cursor.position));
+        const kernels::HeadCursor& cursor = view.heads[row * cache.shape().kv_heads + head];
+        const std::int64_t slot = row * view.slots + cursor.start + cursor.slot;
+        for (void* side : {view.keys.codes, view.values.codes}) {
+          std::fill_n(static_cast<float*>(side) + slot * kHeadDim, kHeadDim, position);
         }
       }
     }
@@ -56,130 +69,227 @@ void write_newest(const KvCache& cache) {
 }
 
 std::vector<int> visible_positions(const KvCache& cache, int layer, int row, int head) {
-  const kernels::KvView view = cache.layer(layer);
+  const kernels::StoredView view = cache.stored(layer);
+  const kernels::HeadCursor& cursor = view.heads[row * cache.shape().kv_heads + head];
+  EXPECT_LE(cursor.entries, view.capacity);
   std::vector<int> positions;
-  for (int slot = 0; slot < cache.cursor()->entries; ++slot) {
-    const std::ptrdiff_t at =
-        row * view.batch_stride + head * view.head_stride + std::ptrdiff_t{slot} * kHeadDim;
-    const float key = static_cast<const float*>(view.keys)[at];
-    EXPECT_EQ(key, static_cast<const float*>(view.values)[at + kHeadDim - 1]);
+  for (int entry = 0; entry < cursor.entries; ++entry) {
+    const std::int64_t slot = row * view.slots + cursor.start + entry;
+    const float key = static_cast<const float*>(view.keys.codes)[slot * kHeadDim];
+    EXPECT_EQ(key, static_cast<const float*>(view.values.codes)[slot * kHeadDim + kHeadDim - 1]);
     positions.push_back(static_cast<int>(key));
   }
   std::ranges::sort(positions);
   return positions;
 }
 
-struct Case {
-  const char* spec;
-  int budget;
-  int sinks;
+// A prompt whose entries are their positions.
+struct Prompt {
+  Prompt(kernels::Backend& backend, const CacheShape& shape, int tokens)
+      : buffer(backend.pool().allocate(
+            sizeof(float) * static_cast<std::size_t>(shape.batch * shape.kv_heads * tokens) *
+                kHeadDim,
+            MemoryClass::kActivations)),
+        view{.keys = buffer.data(),
+             .values = buffer.data(),
+             .dtype = DType::kF32,
+             .batch_stride = std::int64_t{shape.kv_heads} * tokens * kHeadDim,
+             .head_stride = std::int64_t{tokens} * kHeadDim} {
+    for (int i = 0; i < shape.batch * shape.kv_heads * tokens * kHeadDim; ++i) {
+      buffer.as<float>()[i] = static_cast<float>(i / kHeadDim % tokens);
+    }
+  }
+
+  Buffer buffer;
+  kernels::KvView view;
 };
 
-class StaticPolicies : public testing::TestWithParam<Case> {};
+struct Case {
+  const char* spec;
+  Definition definition;
+};
+
+class StaticPolicies : public testing::TestWithParam<Case> {
+ protected:
+  static Policy policy(Feed feed) { return parse_policy(GetParam().spec, feed); }
+};
 
 TEST_P(StaticPolicies, AttentionSeesWhatTheDefinitionSays) {
   const auto backend = cpu();
   const int steps = 40;
-  KvCache cache(*backend, parse_policy(GetParam().spec), small_shape(steps));
-  const auto expected = visible_by_definition(GetParam().budget, GetParam().sinks, 0, steps);
+  const int budget = GetParam().definition.budget;
+  KvCache cache(*backend, policy(Feed::kSteps), small_shape(steps));
+  const auto expected = GetParam().definition.visible(0, steps);
   for (int step = 0; step < steps; ++step) {
     write_newest(cache);
     EXPECT_EQ(visible_positions(cache, 0, 0, 0), expected[static_cast<std::size_t>(step)]);
     EXPECT_EQ(visible_positions(cache, 1, 1, 2), expected[static_cast<std::size_t>(step)]);
-    EXPECT_LE(cache.cursor()->entries, cache.capacity());
     cache.enqueue_finish_step();
     cache.count_step();
-    const int kept = GetParam().budget == 0 ? step + 1 : std::min(step + 1, GetParam().budget);
+    const int kept = budget == 0 ? step + 1 : std::min(step + 1, budget);
     EXPECT_EQ(cache.mean_entries(), kept);
+    EXPECT_EQ(cache.kept_entries().max, kept);
   }
 }
 
-TEST_P(StaticPolicies, ACutPromptGoesOnAsIfFedTokenByToken) {
+TEST_P(StaticPolicies, ACutPromptGoesOnAsDecodeSays) {
   const auto backend = cpu();
   const int steps = 30;
-  for (const int prompt : {1, 5, 6, 7, 19}) {
-    KvCache cache(*backend, parse_policy(GetParam().spec), small_shape(prompt + steps));
-    CacheShape whole_shape = small_shape(prompt);
-    KvCache whole(*backend, parse_policy("baseline"), whole_shape);
-    for (int position = 0; position < prompt; ++position) {
-      write_newest(whole);
-      whole.enqueue_finish_step();
+  for (const char* decode : {"append", "evict"}) {
+    Definition definition = GetParam().definition;
+    std::string spec = GetParam().spec;
+    if (definition.budget > 0) {
+      spec += std::string(",decode=") + decode;
+      definition.appends = std::string_view(decode) == "append";
     }
-    cache.begin_prompt(prompt);
-    for (int layer = 0; layer < whole_shape.layers; ++layer) {
-      cache.keep_of_prompt(layer, whole.layer(layer));
-    }
-    cache.finish_prompt(prompt);
-    EXPECT_EQ(cache.tokens_fed(), prompt);
-    const auto expected = visible_by_definition(GetParam().budget, GetParam().sinks, prompt, steps);
-    for (const std::vector<int>& step : expected) {
-      write_newest(cache);
-      EXPECT_EQ(visible_positions(cache, 1, 1, 2), step) << "prompt " << prompt;
-      cache.enqueue_finish_step();
+    for (const int length : {1, 5, 6, 7, 19}) {
+      const CacheShape shape = small_shape(length + steps, length);
+      KvCache cache(*backend, parse_policy(spec, Feed::kPrompt), shape);
+      const Prompt prompt(*backend, shape, length);
+      cache.begin_prompt(length);
+      for (int layer = 0; layer < shape.layers; ++layer) {
+        cache.keep_of_prompt(layer, prompt.view, {});
+      }
+      cache.finish_prompt();
+      EXPECT_EQ(cache.tokens_fed(), length);
+      const int kept = definition.budget == 0 ? length : std::min(length, definition.budget);
+      EXPECT_EQ(cache.kept_entries().min, kept);
+      for (const std::vector<int>& step : definition.visible(length, steps)) {
+        write_newest(cache);
+        EXPECT_EQ(visible_positions(cache, 1, 1, 2), step) << spec << " prompt " << length;
+        cache.enqueue_finish_step();
+      }
     }
   }
 }
 
 TEST_P(StaticPolicies, HoldsTheBytesItPredicts) {
   const auto backend = cpu();
-  const Policy policy = parse_policy(GetParam().spec);
-  const int budget = GetParam().budget;
+  const int budget = GetParam().definition.budget;
   for (const int tokens : {1, budget - 1, budget, budget + 1, budget + 2, 100}) {
     if (tokens < 1) {
       continue;
     }
     const std::size_t before = backend->pool().stats().requested;
-    const KvCache cache(*backend, policy, small_shape(tokens));
+    const KvCache cache(*backend, policy(Feed::kSteps), small_shape(tokens));
     const int slots = budget == 0 ? tokens : std::min(budget + 1, tokens);
     const std::size_t expected =
         std::size_t{2} * 2 * 3 * kHeadDim * 2 * sizeof(float) * static_cast<std::size_t>(slots);
-    EXPECT_EQ(KvCache::kv_bytes(policy, small_shape(tokens)), expected);
+    EXPECT_EQ(KvCache::kv_bytes(policy(Feed::kSteps), small_shape(tokens)), expected);
     EXPECT_EQ(backend->pool().stats().of(MemoryClass::kKv), expected);
     EXPECT_EQ(backend->pool().stats().requested - before,
-              expected + KvCache::bookkeeping_bytes(policy, small_shape(tokens)));
+              expected + KvCache::observation_bytes(policy(Feed::kSteps), small_shape(tokens)));
   }
   EXPECT_EQ(backend->pool().stats().of(MemoryClass::kKv), 0U);
 }
 
 TEST_P(StaticPolicies, BeginEmptiesTheCache) {
   const auto backend = cpu();
-  KvCache cache(*backend, parse_policy(GetParam().spec), small_shape(20));
+  KvCache cache(*backend, policy(Feed::kSteps), small_shape(20));
   for (int step = 0; step < 20; ++step) {
     cache.enqueue_finish_step();
     cache.count_step();
   }
   cache.begin();
   EXPECT_EQ(cache.mean_entries(), 0.0);
+  EXPECT_EQ(cache.tokens_fed(), 0);
   EXPECT_EQ(cache.cursor()->position, 0);
-  EXPECT_EQ(cache.cursor()->entries, 1);
-  EXPECT_EQ(cache.cursor()->slot, 0);
+  for (int layer = 0; layer < 2; ++layer) {
+    for (int head = 0; head < 6; ++head) {
+      EXPECT_EQ(cache.stored(layer).heads[head].entries, 1);
+      EXPECT_EQ(cache.stored(layer).heads[head].slot, 0);
+    }
+  }
 }
 
-INSTANTIATE_TEST_SUITE_P(Specs,
-                         StaticPolicies,
-                         testing::Values(Case{"baseline", 0, 0},
-                                         Case{"window:budget=1", 1, 0},
-                                         Case{"window:budget=6", 6, 0},
-                                         Case{"streaming:budget=6,sinks=2", 6, 2},
-                                         Case{"streaming:budget=6,sinks=6", 6, 6},
-                                         Case{"streaming:budget=6,positions=original", 6, 4}));
+INSTANTIATE_TEST_SUITE_P(
+    Specs,
+    StaticPolicies,
+    testing::Values(Case{"baseline", {}},
+                    Case{"window:budget=1", {.budget = 1}},
+                    Case{"window:budget=6", {.budget = 6}},
+                    Case{"streaming:budget=6,sinks=2", {.budget = 6, .sinks = 2}},
+                    Case{"streaming:budget=6,sinks=6", {.budget = 6, .sinks = 6}},
+                    Case{"streaming:budget=6,positions=original", {.budget = 6, .sinks = 4}}));
 
 TEST(KvCache, TakesAWholePromptOnlyWithinTheBudget) {
   const auto backend = cpu();
-  const KvCache window(*backend, parse_policy("window:budget=6"), small_shape(20));
-  EXPECT_TRUE(window.takes_whole(6));
-  EXPECT_FALSE(window.takes_whole(7));
-  const KvCache full(*backend, parse_policy("baseline"), small_shape(20));
-  EXPECT_TRUE(full.takes_whole(20));
+  const auto cache_of = [&](const char* spec) {
+    return std::make_unique<KvCache>(
+        *backend, parse_policy(spec, Feed::kPrompt), small_shape(20, 20));
+  };
+  EXPECT_TRUE(cache_of("window:budget=6")->takes_whole(6));
+  EXPECT_FALSE(cache_of("window:budget=6")->takes_whole(7));
+  EXPECT_TRUE(cache_of("baseline")->takes_whole(20));
+  EXPECT_TRUE(cache_of("f32")->takes_whole(20)) << "the compute type's own form";
+  EXPECT_FALSE(cache_of("f16")->takes_whole(20));
+  EXPECT_FALSE(cache_of("h2o:budget=6")->takes_whole(6)) << "steps go on from its scores";
+  EXPECT_TRUE(KvCache::needs_prompt_room(parse_policy("f16", Feed::kPrompt), small_shape(20, 20)));
+  EXPECT_FALSE(
+      KvCache::needs_prompt_room(parse_policy("baseline", Feed::kPrompt), small_shape(20, 20)));
+}
+
+TEST(KvCache, APromptIsFedToAnEmptyCacheThatWasPlannedForIt) {
+  const auto backend = cpu();
+  KvCache cache(*backend, parse_policy("baseline", Feed::kPrompt), small_shape(20, 10));
+  testing_support::expect_invalid([&] { cache.begin_prompt(11); },
+                                  "the cache was planned for the prompt");
+  cache.count_step();
+  testing_support::expect_invalid([&] { cache.begin_prompt(10); },
+                                  "a prompt is fed to an empty cache");
 }
 
 TEST(KvCache, CachePositionsLookAtTheSinksFromTheBudget) {
   const auto backend = cpu();
   KvCache cache(*backend, parse_policy("streaming:budget=6,sinks=2"), small_shape(20));
+  EXPECT_EQ(cache.turned_sinks(), 2);
   for (int position = 0; position < 20; ++position) {
     EXPECT_EQ(cache.cursor()->sink_position, std::min(position, 6));
     cache.enqueue_finish_step();
   }
+  const KvCache original(
+      *backend, parse_policy("streaming:budget=6,positions=original"), small_shape(20));
+  EXPECT_EQ(original.turned_sinks(), 0);
+}
+
+// Bits of codes, and of scales and zeros over their group.
+TEST(KvCache, CountsBitsOfAnElementWithItsScales) {
+  const auto backend = cpu();
+  CacheShape shape = small_shape(16);
+  shape.head_dim = 64;
+  const auto bits = [&](const char* spec) {
+    return KvCache(*backend, parse_policy(spec), shape).bits_per_element();
+  };
+  EXPECT_EQ(bits("baseline"), 32.0);
+  EXPECT_EQ(bits("f16"), 16.0);
+  EXPECT_EQ(bits("fp8"), 8.0);
+  EXPECT_EQ(bits("int8"), 8.0 + 16.0 / 64);
+  EXPECT_EQ(bits("int4"), 4.0 + 32.0 / 32);
+  EXPECT_EQ(bits("q4_0"), 4.0 + 16.0 / 32);
+  EXPECT_EQ(bits("nvfp4"), 4.0 + 8.0 / 16);
+  EXPECT_EQ(bits("mxfp4"), 4.0 + 8.0 / 32);
+  EXPECT_EQ(bits("turbo3"), 3.0 + 16.0 / 64);
+  EXPECT_EQ(bits("baseline+k=int8,v=int4"), (8.25 + 5.0) / 2);
+}
+
+TEST(KvCache, CountsTheBytesThatAStepReads) {
+  const auto backend = cpu();
+  CacheShape shape = small_shape(64);
+  shape.head_dim = 64;
+  const auto bytes = [&](const char* spec) {
+    KvCache cache(*backend, parse_policy(spec), shape);
+    for (int step = 0; step < 40; ++step) {
+      cache.count_step();
+    }
+    return cache.step_read_bytes();
+  };
+  // 2 layers, 2 rows, 3 kv_heads; keys and values of 64 channels.
+  constexpr double kEntry = 2.0 * 64 * 4;
+  EXPECT_EQ(bytes("baseline"), 2 * 2 * 3 * 40 * kEntry);
+  EXPECT_EQ(bytes("int4"), 2 * 2 * 3 * 40 * kEntry * 5 / 32);
+  EXPECT_EQ(bytes("window:budget=16"), 2 * 2 * 3 * 16 * kEntry);
+  // The first layer reads all, the second 2 pages of 8 and two keys of bounds for each of 5 pages.
+  EXPECT_EQ(bytes("quest:budget=16,page=8,dense=1"), 2 * 3 * (40 + 16 + 5) * kEntry);
 }
 
 }  // namespace
