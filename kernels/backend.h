@@ -208,6 +208,7 @@ struct WorkspaceShape {
   std::int64_t entries = 0;  ///< most entries that a step or a prompt attends over
   std::int64_t scored_keys = 0;   ///< tokens of the longest prompt that Scoring works on
   std::int64_t scored_slots = 0;  ///< most slots of a head that Scoring::redundancy works on
+  std::int64_t scored_pages = 0;  ///< most pages of a head that Scoring::choose_pages works on
 };
 
 /// A recorded step that can be run again.

@@ -177,6 +177,9 @@ ScoredSizes scored_sizes(const Policy& policy, const CacheShape& shape) {
   if (policy.selection->redundancy()) {
     sizes.slots = longest_head(policy, shape);
   }
+  if (const auto paging = policy.selection->paging()) {
+    sizes.pages = (longest_head(policy, shape) + paging->page - 1) / paging->page;
+  }
   return sizes;
 }
 

@@ -48,11 +48,12 @@ struct ObservationLayout {
 
 [[nodiscard]] ObservationLayout lay_out_observations(const Policy& policy, const CacheShape& shape);
 
-/// Longest prompt of which entries are scored, and most slots of a head that steps score; both for
-/// the backend's scratch memory. 0: none.
+/// Longest prompt of which entries are scored, most slots of a head that steps score, and most pages
+/// that they choose from; all for the backend's scratch memory. 0: none.
 struct ScoredSizes {
   std::int64_t keys = 0;
   std::int64_t slots = 0;
+  std::int64_t pages = 0;
 };
 [[nodiscard]] ScoredSizes scored_sizes(const Policy& policy, const CacheShape& shape);
 

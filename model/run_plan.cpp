@@ -57,7 +57,8 @@ kernels::WorkspaceShape workspace_shape(const Config& config,
           .heads = config.heads,
           .entries = shape.tokens,
           .scored_keys = scored.keys,
-          .scored_slots = scored.slots};
+          .scored_slots = scored.slots,
+          .scored_pages = scored.pages};
 }
 
 }  // namespace kvg::model

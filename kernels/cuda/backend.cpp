@@ -76,11 +76,11 @@ class CudaBackend final : public Backend {
     select();
     workspace_ = {};
     workspace_buffer_ = {};
-    scoring_.set_scratch(nullptr, 0);
+    scoring_.set_scratch(nullptr, {});
     const Workspace plan = lay_out_workspace(target_, compute_, shape);
     workspace_buffer_ = pool_.allocate(plan.total, MemoryClass::kWorkspace);
     workspace_ = plan;
-    scoring_.set_scratch(scratch(plan.scoring), plan.scoring.bytes);
+    scoring_.set_scratch(scratch(plan.scoring), shape);
     if (plan.arrivals.bytes > 0) {
       KVG_CUDA_CHECK(
           cudaMemsetAsync(scratch(plan.arrivals), 0, plan.arrivals.bytes, target_.stream));

@@ -15,10 +15,12 @@ class CudaScoring final : public Scoring {
  public:
   CudaScoring(const Target& target, DType compute) : target_(target), compute_(compute) {}
 
-  /// Scratch memory for all operations from here on; it belongs to the backend.
-  void set_scratch(void* data, std::size_t bytes) {
+  /// Scratch memory for all operations from here on, as scoring_scratch_bytes() told for `shape`.
+  /// It belongs to the backend.
+  void set_scratch(void* data, const WorkspaceShape& shape) {
     scratch_ = data;
-    scratch_bytes_ = bytes;
+    scratch_bytes_ = data == nullptr ? 0 : scoring_scratch_bytes(target_, shape);
+    scored_slots_ = shape.scored_slots;
   }
 
   // scoring_copies.cu
@@ -74,6 +76,7 @@ class CudaScoring final : public Scoring {
   DType compute_;
   void* scratch_ = nullptr;
   std::size_t scratch_bytes_ = 0;
+  std::int64_t scored_slots_ = 0;
 };
 
 }  // namespace kvg::kernels

@@ -1,5 +1,6 @@
 #include "kernels/core/error.h"
 #include "kernels/cuda/scoring.cuh"
+#include "kernels/cuda/scoring_scratch.cuh"
 #include "kernels/cuda/scoring_select.cuh"
 
 // Scores of keys by themselves, and ThinK's channels: sums per channel over stretches of keys, then

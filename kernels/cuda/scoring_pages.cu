@@ -1,5 +1,6 @@
 #include "kernels/core/error.h"
 #include "kernels/cuda/scoring.cuh"
+#include "kernels/cuda/scoring_scratch.cuh"
 #include "kernels/cuda/scoring_select.cuh"
 
 // Quest: bounds of pages, and the pages that a step reads.

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/codec.h"
 #include "kernels/core/error.h"
 #include "kernels/cuda/scoring.cuh"
@@ -19,6 +21,7 @@ constexpr double kRemovedUnits = 1099511627776.0;  // 2^40
 struct RedundancyKernelArgs {
   RedundancyArgs args;
   RedundancyScratch scratch;
+  std::int64_t width;  // slots of a head in scratch
 };
 
 // One kv_head of a batch row.
@@ -31,14 +34,14 @@ struct Head {
   std::int32_t newest;  // position
   std::int64_t scratch_at;
 
-  __device__ Head(const RedundancyArgs& of, int number)
-      : args(of),
+  __device__ Head(const RedundancyKernelArgs& kernel, int number)
+      : args(kernel.args),
         index(number),
-        batch(number / of.shape.kv_heads),
-        kv_head(number % of.shape.kv_heads),
-        cursor(of.keys.heads[number]),
-        newest(of.cursor == nullptr ? cursor.entries - 1 : of.cursor->position),
-        scratch_at(number * of.keys.capacity) {}
+        batch(number / args.shape.kv_heads),
+        kv_head(number % args.shape.kv_heads),
+        cursor(args.keys.heads[number]),
+        newest(args.cursor == nullptr ? cursor.entries - 1 : args.cursor->position),
+        scratch_at(number * kernel.width) {}
 
   __device__ bool is_due() const { return args.always || cursor.entries >= cursor.limit; }
   // Of slot 0 in arrays of [batch, slots].
@@ -87,7 +90,7 @@ __global__ void __launch_bounds__(kThreads) unit_keys_kernel(RedundancyKernelArg
   allow_next();
   wait_for_inputs();
   const RedundancyArgs& args = kernel.args;
-  const Head head(args, static_cast<int>(blockIdx.y));
+  const Head head(kernel, static_cast<int>(blockIdx.y));
   const int slot = static_cast<int>((blockIdx.x * kThreads + threadIdx.x) / kWarp);
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   if (slot >= head.cursor.entries) {
@@ -99,6 +102,9 @@ __global__ void __launch_bounds__(kThreads) unit_keys_kernel(RedundancyKernelArg
   if (!head.is_due()) {
     return;
   }
+  if (slot >= kernel.width) {
+    __trap();  // the workspace was reserved for fewer; synchronize() reports it
+  }
   const StoredSide& side = args.keys.keys;
   const std::int64_t row = head.slots_at() + slot;
   double square = 0.0;
@@ -109,7 +115,7 @@ __global__ void __launch_bounds__(kThreads) unit_keys_kernel(RedundancyKernelArg
   const double norm = fmax(sqrt(warp_total(square)), kLeastNorm);
   float* units = kernel.scratch.units + head.scratch_at * args.shape.head_dim + slot;
   for (int c = lane; c < side.channels; c += kWarp) {
-    units[c * args.keys.capacity] =
+    units[c * kernel.width] =
         static_cast<float>(static_cast<double>(read_channel(side, row, c)) / norm);
   }
   if (lane == 0) {
@@ -140,11 +146,14 @@ struct LikenessShared {
   std::int32_t column_positions[kTile];
 };
 
-__device__ void load_units(
-    float* out, const float* units, const RedundancyArgs& args, int first, int entries) {
-  for (int i = threadIdx.x; i < args.keys.keys.channels * kTile; i += kThreads) {
-    const int slot = first + i % kTile;
-    out[i] = slot < entries ? units[i / kTile * args.keys.capacity + slot] : 0.0F;
+// Rows of [channels, kTile] out of rows of `width`.
+__device__ void load_units(float* out,
+                           const float* units,
+                           int2 slots_channels,
+                           std::int64_t width) {
+  for (int i = threadIdx.x; i < slots_channels.y * kTile; i += kThreads) {
+    const int slot = i % kTile;
+    out[i] = slot < slots_channels.x ? units[i / kTile * width + slot] : 0.0F;
   }
 }
 
@@ -236,7 +245,7 @@ __global__ void __launch_bounds__(kThreads) likeness_kernel(RedundancyKernelArgs
   allow_next();
   wait_for_inputs();
   const RedundancyArgs& args = kernel.args;
-  const Head head(args, static_cast<int>(blockIdx.y));
+  const Head head(kernel, static_cast<int>(blockIdx.y));
   const int entries = head.cursor.entries;
   const int first = static_cast<int>(blockIdx.x) * kTile;
   if (first >= entries || !head.is_due()) {
@@ -248,11 +257,11 @@ __global__ void __launch_bounds__(kThreads) likeness_kernel(RedundancyKernelArgs
   const float* units = kernel.scratch.units + head.scratch_at * args.shape.head_dim;
   const int own_row = static_cast<int>(threadIdx.x) / (kTile / kOwn) * kOwn;
   const int own_column = static_cast<int>(threadIdx.x) % (kTile / kOwn) * kOwn;
-  load_units(rows, units, args, first, entries);
+  load_units(rows, units + first, make_int2(entries - first, channels), kernel.width);
   load_positions(shared.row_positions, head, first);
   RowTotals totals;
   for (int column = 0; column < entries; column += kTile) {
-    load_units(columns, units, args, column, entries);
+    load_units(columns, units + column, make_int2(entries - column, channels), kernel.width);
     load_positions(shared.column_positions, head, column);
     __syncthreads();
     float products[kOwn][kOwn] = {};
@@ -303,7 +312,7 @@ __global__ void __launch_bounds__(kScoringBlock)
   allow_next();
   wait_for_inputs();
   const RedundancyArgs& args = kernel.args;
-  const Head head(args, static_cast<int>(blockIdx.x));
+  const Head head(kernel, static_cast<int>(blockIdx.x));
   const int entries = head.cursor.entries;
   if (!head.is_due() || entries == 0) {
     return;
@@ -354,10 +363,12 @@ void CudaScoring::redundancy(const RedundancyArgs& args) {
     return;
   }
   Stretches memory(scratch_, scratch_bytes_);
+  const std::int64_t width = std::min(args.keys.capacity, scored_slots_);
   const RedundancyKernelArgs kernel = {
       .args = args,
-      .scratch = redundancy_scratch(
-          memory, {.heads = args.shape, .batch = args.batch, .count = args.keys.capacity})};
+      .scratch =
+          redundancy_scratch(memory, {.heads = args.shape, .batch = args.batch, .count = width}),
+      .width = width};
   const auto rows = static_cast<unsigned>(args.batch * args.shape.kv_heads);
   const auto slots = static_cast<std::size_t>(args.keys.capacity);
   launch(target_,

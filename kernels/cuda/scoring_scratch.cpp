@@ -39,10 +39,6 @@ ChannelScratch channel_scratch(Stretches& memory, const ScoredShape& shape) {
   return scratch;
 }
 
-Threshold* threshold_scratch(Stretches& memory, const ScoredShape& shape) {
-  return memory.take<Threshold>(shape.kv_rows());
-}
-
 RedundancyScratch redundancy_scratch(Stretches& memory, const ScoredShape& shape) {
   const std::size_t slots = shape.kv_rows() * shape.width();
   RedundancyScratch scratch;
@@ -69,8 +65,6 @@ std::size_t scoring_scratch_bytes(const Target& target, const WorkspaceShape& sh
   if (shape.scored_keys > 0) {
     needs([&](Stretches& memory) { return expected_scratch(memory, scored); });
     needs([&](Stretches& memory) { return channel_scratch(memory, scored); });
-    needs([&](Stretches& memory) { return threshold_scratch(memory, scored); });
-    needs([&](Stretches& memory) { return page_scratch(memory, scored); });
     // Fewer queries than the whole prompt take more where their keys are split: at most as many
     // parts as there are blocks wanted, and one more each.
     needs([&](Stretches& memory) {
@@ -85,6 +79,10 @@ std::size_t scoring_scratch_bytes(const Target& target, const WorkspaceShape& sh
   if (shape.scored_slots > 0) {
     scored.count = shape.scored_slots;
     needs([&](Stretches& memory) { return redundancy_scratch(memory, scored); });
+  }
+  if (shape.scored_pages > 0) {
+    scored.count = shape.scored_pages;
+    needs([&](Stretches& memory) { return page_scratch(memory, scored); });
   }
   return most;
 }

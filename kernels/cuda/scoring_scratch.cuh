@@ -81,13 +81,6 @@ struct ChannelScratch {
 inline constexpr int kChannelKeys = 256;
 [[nodiscard]] ChannelScratch channel_scratch(Stretches& memory, const ScoredShape& shape);
 
-/// What an entry has to reach to be among the largest: first by key, of equals by tie.
-struct Threshold {
-  std::uint64_t key = 0;
-  std::uint64_t tie = 0;
-};
-[[nodiscard]] Threshold* threshold_scratch(Stretches& memory, const ScoredShape& shape);
-
 /// R-KV, of slots.
 struct RedundancyScratch {
   float* units = nullptr;      ///< [batch, kv_heads, head_dim, slots]: keys of length 1

@@ -1,10 +1,15 @@
 #pragma once
 
 #include "kernels/cuda/scoring_reduce.cuh"
-#include "kernels/cuda/scoring_scratch.cuh"
 
 // The largest of a row, by a block of kScoringBlock threads.
 namespace kvg::kernels {
+
+/// What an entry has to reach to be among the largest: first by key, of equals by tie.
+struct Threshold {
+  std::uint64_t key = 0;
+  std::uint64_t tie = 0;
+};
 
 /// Ascends with the figure; equal for 0 and -0.
 __device__ inline std::uint64_t rank_of(double figure) {

@@ -90,7 +90,8 @@ class Prompt {
                                .features = 96,
                                .heads = data_.shape,
                                .entries = data_.tokens,
-                               .scored_keys = data_.tokens});
+                               .scored_keys = data_.tokens,
+                               .scored_pages = data_.tokens});
   }
 
   [[nodiscard]] const testing_support::PromptData& data() const { return data_; }
