@@ -36,20 +36,18 @@ TEST_P(StoreContract, ChosenEntriesMoveTogether) {
 }
 
 TEST_P(StoreContract, StepsFollowAPrompt) {
-  for (const int head_dim : {64, 128}) {
-    for (const FormCase& forms : form_cases(head_dim)) {
-      StoredCache cache(backend(), forms, ragged(head_dim));
-      cache.store_prompt(false);
-      for (std::uint32_t step = 0; step < 3; ++step) {
-        for (int head = 0; head < 4; ++head) {
-          cache.head(head) = next_of(cache.head(head));
-        }
-        cache.append(200 + 2 * step);
-        cache.expect_attention({}, bound(), "step " + std::to_string(step));
-        cache.settle();
+  for (const FormCase& forms : form_cases(64)) {
+    StoredCache cache(backend(), forms, ragged(64));
+    cache.store_prompt(false);
+    for (std::uint32_t step = 0; step < 3; ++step) {
+      for (int head = 0; head < 4; ++head) {
+        cache.head(head) = next_of(cache.head(head));
       }
-      cache.expect_untouched("steps");
+      cache.append(200 + 2 * step);
+      cache.expect_attention({}, bound(), "step " + std::to_string(step));
+      cache.settle();
     }
+    cache.expect_untouched("steps");
   }
 }
 
