@@ -36,6 +36,9 @@ struct AttendSide {
   Form form;
 };
 
+/// The exponent of 2^23.
+inline constexpr std::uint32_t kUnitExponent = 0x4B000000U;
+
 struct AttendKernelArgs {
   AttendSide keys;
   AttendSide values;
@@ -48,16 +51,18 @@ struct AttendKernelArgs {
   float* scores = nullptr;
   std::int64_t capacity = 0;
   PageView pages;
+  int page_shift = 0;  ///< log2 of the entries of a page
   const HeadCursor* heads = nullptr;
   std::int64_t slots = 0;
   HeadShape shape;
   AttendScratch scratch;
   int batch = 0;
-  int chunks = 0;       ///< of the grid
-  int most_chunks = 0;  ///< of any number of entries
-  int group = 0;        ///< queries of a kv_head
-  int tiles = 1;        ///< parts of a group, one a block
-  int lanes = 1;        ///< lanes that share a row, a power of two
+  int chunks = 0;                               ///< of the grid
+  int most_chunks = 0;                          ///< of any number of entries
+  int group = 0;                                ///< queries of a kv_head
+  int tiles = 1;                                ///< parts of a group, one a block
+  std::uint32_t unit_exponent = kUnitExponent;  ///< see from_bits()
+  int lanes = 1;                                ///< lanes that share a row, a power of two
 };
 
 constexpr int bits_of(FormClass form_class) {
@@ -114,9 +119,10 @@ constexpr int lane_channels(FormPair pair, int group) {
     return bits == 32 || bits < 4 ? 0 : 8;
   }
   // Nvfp4 has groups of 16 channels, and a lane has one scale a row.
-  const int most = group == 4 || is_table(pair.keys) ? 16 : 32;
+  const int most = is_table(pair.keys) ? 16 : 32;
   const int whole = bits == 32 ? 8 : 128 / bits;
-  return bits == 3 ? 16 : (whole < most ? whole : most);
+  const int fewest = bits < 4 ? 16 : 8;
+  return group == 4 || bits == 3 ? fewest : (whole < most ? whole : most);
 }
 
 /// The numbers of queries that kernels are compiled for.

@@ -40,8 +40,13 @@ __device__ inline void load_words(const std::uint8_t* from,
 }
 
 /// Floats of 2^23 and more have a unit of 1: integers in the low bits of one, less what 0 would be.
-__device__ inline float from_bits(std::uint32_t bits, float origin) {
-  return __uint_as_float(bits | 0x4B000000U) - origin;
+/// `exponent` is kUnitExponent, as an argument of the kernel: a logical operation has room for one
+/// constant, which is the mask.
+__device__ inline float from_bits(std::uint32_t word,
+                                  std::uint32_t mask,
+                                  std::uint32_t exponent,
+                                  float origin) {
+  return __uint_as_float((word & mask) | exponent) - origin;
 }
 
 /// `C` codes of a row. widen() yields code x place_weight(): codes of less than 8 bits stay where
@@ -87,8 +92,12 @@ struct Codes {
                                           : 1.0F;
   }
 
-  /// `levels`: kTable's in shared memory, [codes][kWarp], this lane's column.
-  __device__ void widen(const AttendSide& side, const float* levels, float (&out)[C]) const {
+  /// `levels`: kTable's in shared memory, [codes][kWarp], this lane's column. `exponent`: as
+  /// from_bits() takes it.
+  __device__ void widen(const AttendSide& side,
+                        const float* levels,
+                        std::uint32_t exponent,
+                        float (&out)[C]) const {
     if constexpr (kBits == 32) {
 #pragma unroll
       for (int i = 0; i < C; ++i) {
@@ -99,9 +108,10 @@ struct Codes {
     } else if constexpr (Class == FormClass::kInt8) {
 #pragma unroll
       for (int i = 0; i < C; ++i) {
-        const std::uint32_t byte =
-            __byte_perm(words[i / 4], 0, 0x4440U | static_cast<unsigned>(i % 4));
-        out[i] = from_bits(byte, side.origin[0]);
+        const auto place = static_cast<unsigned>(i % 4);
+        // The byte, two zeros, the exponent.
+        const std::uint32_t bits = __byte_perm(words[i / 4], exponent, 0x7440U | place);
+        out[i] = __uint_as_float(bits) - side.origin[0];
       }
     } else if constexpr (kBits == 8) {
       widen_fp8(out);
@@ -111,7 +121,7 @@ struct Codes {
         out[i] = levels[code_of(i) * kWarp];
       }
     } else {
-      widen_places(side, out);
+      widen_places(side, exponent, out);
     }
   }
 
@@ -162,7 +172,9 @@ struct Codes {
 
   // One mask and one subtraction a code: the upper half of a word is moved down once, and codes
   // within a half stay in place.
-  __device__ void widen_places(const AttendSide& side, float (&out)[C]) const {
+  __device__ void widen_places(const AttendSide& side,
+                               std::uint32_t exponent,
+                               float (&out)[C]) const {
     constexpr int kPlaces = 16 / kBits;
     constexpr std::uint32_t kMask = (1U << kBits) - 1U;
 #pragma unroll
@@ -171,7 +183,7 @@ struct Codes {
 #pragma unroll
       for (int place = 0; place < kPlaces; ++place) {
         out[half * kPlaces + place] =
-            from_bits(bits & (kMask << (place * kBits)), side.origin[place]);
+            from_bits(bits, kMask << (place * kBits), exponent, side.origin[place]);
       }
     }
   }

@@ -59,7 +59,10 @@ __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
 }
 
 template <FormClass Keys, FormClass Values, int C, int Group>
-__global__ void __launch_bounds__(kAttendThreads, Group == 1 ? 4 : 2)
+__global__ void __launch_bounds__(kAttendThreads,
+                                  Group == 1 && C < 32 ? 4
+                                  : Group == 8         ? 2
+                                                       : 3)
     attend_kernel(const __grid_constant__ AttendKernelArgs args) {
   extern __shared__ __align__(16) float shared[];
   allow_next();

@@ -18,7 +18,7 @@ struct AttendLane {
   static constexpr int kValueBytes = Codes<Values, C>::kBytes;
   /// Rows that a lane has in flight.
   static constexpr int kRows =
-      std::clamp(64 / std::max(kKeyBytes, kValueBytes), 2, Group == 1 ? 8 : 4);
+      Group == 8 ? 2 : std::clamp(64 / std::max(kKeyBytes, kValueBytes), 2, Group == 1 ? 8 : 4);
   static constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
   static constexpr bool kChannelScales = is_per_channel(Keys);
   static constexpr bool kKeyScales = has_scales(Keys) && !kChannelScales;
@@ -36,11 +36,12 @@ struct AttendLane {
   const float* sets;          ///< queries, as stage_queries() leaves them
   const float* key_levels;    ///< this lane's column
   const float* value_levels;  ///< likewise
-  int share;                  ///< which part of a row is this lane's
-  int row;                    ///< which row of those a warp takes at once
-  int rows;                   ///< that a warp takes at once
-  int channel;                ///< this lane's first; 0 for lanes beyond the row
-  bool present;               ///< false: a lane beyond the row
+  std::uint32_t exponent = args.unit_exponent;
+  int share;     ///< which part of a row is this lane's
+  int row;       ///< which row of those a warp takes at once
+  int rows;      ///< that a warp takes at once
+  int channel;   ///< this lane's first; 0 for lanes beyond the row
+  bool present;  ///< false: a lane beyond the row
   const std::uint8_t* key_rows;
   const std::uint8_t* key_scales;
   const std::uint8_t* value_rows;
@@ -100,9 +101,9 @@ struct AttendLane {
       bool seen = at < work.end;
       int slot = min(at, work.end - 1);
       if (args.pages.pages != nullptr) {
-        const std::int32_t page =
-            args.pages.pages[work.head * args.pages.count + slot / args.pages.page];
-        slot = page * args.pages.page + slot % args.pages.page;
+        const int shift = args.page_shift;
+        const std::int32_t page = args.pages.pages[work.head * args.pages.count + (slot >> shift)];
+        slot = (page << shift) + (slot & (args.pages.page - 1));
         seen = seen && page >= 0 && slot < work.entries;
         slot = seen ? slot : 0;
       }
@@ -212,7 +213,7 @@ struct AttendLane {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       float x[C];
-      keys[r].widen(args.keys, key_levels, x);
+      keys[r].widen(args.keys, key_levels, exponent, x);
       if constexpr (kChannelScales) {
         hold_scales(tile.slots[r]);
       }
@@ -226,23 +227,52 @@ struct AttendLane {
         }
       }
     }
-    // Slots ascend within a tile.
-    if (tile.slots[0] < args.sinks || (kWaits && tile.slots[kRows - 1] >= work.packed_keys)) {
+    bool some_apart = false;
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        const bool waiting = kWaits && tile.slots[r] >= work.packed_keys;
-        if (tile.slots[r] < args.sinks || waiting) {
-          const ApartRow apart = {.slot = tile.slots[r],
-                                  .waiting = waiting,
-                                  .set = (waiting ? 2 : 0) + (tile.slots[r] < args.sinks ? 1 : 0),
-                                  .first = present ? share * C : args.shape.head_dim,
-                                  .count = C};
+    for (int r = 0; r < kRows; ++r) {
+      some_apart = some_apart || is_apart(tile.slots[r]);
+    }
+    if (some_apart) {
+      score_apart_rows(tile, scores);
+    }
+  }
+
+  [[nodiscard]] __device__ bool is_apart(int slot) const {
+    return slot < args.sinks || (kWaits && slot >= work.packed_keys);
+  }
+
+  /// Through local memory rather than unrolled: such rows are few, and code that is seldom run
+  /// should not push the loop out of the instruction cache.
+  __device__ void score_apart_rows(const Tile& tile, float (&scores)[kRows][Group]) const {
+    int slots[kRows];
+    float all[kRows][Group];
 #pragma unroll
-          for (int g = 0; g < Group; ++g) {
-            const float* query_row = sets + (apart.set * Group + g) * args.shape.head_dim;
-            scores[r][g] = score_apart(args, work, apart, query_row);
-          }
-        }
+    for (int r = 0; r < kRows; ++r) {
+      slots[r] = tile.slots[r];
+#pragma unroll
+      for (int g = 0; g < Group; ++g) {
+        all[r][g] = scores[r][g];
+      }
+    }
+#pragma unroll 1
+    for (int r = 0; r < kRows; ++r) {
+      const bool waiting = kWaits && slots[r] >= work.packed_keys;
+      const ApartRow apart = {.slot = slots[r],
+                              .waiting = waiting,
+                              .set = (waiting ? 2 : 0) + (slots[r] < args.sinks ? 1 : 0),
+                              .first = present ? share * C : args.shape.head_dim,
+                              .count = C};
+#pragma unroll 1
+      for (int g = 0; g < Group && is_apart(slots[r]); ++g) {
+        const float* query_row = sets + (apart.set * Group + g) * args.shape.head_dim;
+        all[r][g] = score_apart(args, work, apart, query_row);
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+#pragma unroll
+      for (int g = 0; g < Group; ++g) {
+        scores[r][g] = all[r][g];
       }
     }
   }
@@ -258,32 +288,51 @@ struct AttendLane {
         }
       }
     }
+    if (args.scores != nullptr && share == 0) {
+      write_scores(tile, scores);
+    }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const bool seen = (tile.seen >> r & 1U) != 0;
 #pragma unroll
       for (int g = 0; g < Group; ++g) {
-        if (args.scores != nullptr && seen && share == 0 && g < work.queries) {
-          args.scores[(work.first_query + g) * args.capacity + tile.slots[r]] =
-              scores[r][g] * (1.0F / kLog2E);
-        }
         scores[r][g] = seen ? scores[r][g] : -INFINITY;
+      }
+    }
+  }
+
+  __device__ void write_scores(const Tile& tile, const float (&scores)[kRows][Group]) const {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      float* out = args.scores + work.first_query * args.capacity + tile.slots[r];
+#pragma unroll
+      for (int g = 0; g < Group; ++g) {
+        if ((tile.seen >> r & 1U) != 0 && g < work.queries) {
+          out[g * args.capacity] = scores[r][g] * (1.0F / kLog2E);
+        }
       }
     }
   }
 
   /// Turns scores into weights.
   __device__ void weigh(float (&scores)[kRows][Group]) {
+    float most[Group];
+    bool passes = false;
 #pragma unroll
     for (int g = 0; g < Group; ++g) {
-      float most = scores[0][g];
+      most[g] = scores[0][g];
 #pragma unroll
       for (int r = 1; r < kRows; ++r) {
-        most = fmaxf(most, scores[r][g]);
+        most[g] = fmaxf(most[g], scores[r][g]);
       }
-      if (most > largest[g] + kSlack) {
-        const float decay = exp2_of(largest[g] - most);
-        largest[g] = most;
+      passes = passes || most[g] > largest[g] + kSlack;
+    }
+    if (passes) {
+#pragma unroll
+      for (int g = 0; g < Group; ++g) {
+        const float next = fmaxf(largest[g], most[g]);
+        const float decay = exp2_of(largest[g] - next);
+        largest[g] = next;
         weights[g] *= decay;
         zeros[g] *= decay;
 #pragma unroll
@@ -291,6 +340,9 @@ struct AttendLane {
           mixed[g][c] *= decay;
         }
       }
+    }
+#pragma unroll
+    for (int g = 0; g < Group; ++g) {
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
         scores[r][g] = exp2_of(scores[r][g] - largest[g]);
@@ -307,7 +359,7 @@ struct AttendLane {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       float x[C];
-      values[r].widen(args.values, value_levels, x);
+      values[r].widen(args.values, value_levels, exponent, x);
       Affine own = kValueScales ? scale[r] : Affine{1.0F, 0.0F};
       if constexpr (kWaits) {
         if (tile.slots[r] >= work.packed_values) {

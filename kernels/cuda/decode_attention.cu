@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -19,7 +20,8 @@ namespace kvg::kernels {
 namespace {
 
 constexpr int kMinMostChunks = 8;
-constexpr int kBusyBlocks = 512;
+// As many as are at work at once, three on each of 132 multiprocessors, so that none comes late.
+constexpr int kBusyBlocks = 384;
 constexpr int kMinChunk = 64;
 
 // Most chunks of a kv_head: all kv_heads together keep a large card busy.
@@ -126,6 +128,9 @@ FormPair pair_of(const AttendArgs& args) {
   const bool may_wait = is_pruned(pair.keys) || is_per_channel(pair.keys);
   KVG_EXPECT(may_wait || (keys.waiting == nullptr && args.kv.values.waiting == nullptr),
              "entries wait beside pruned keys and keys with scales per channel alone");
+  KVG_EXPECT(
+      args.pages.pages == nullptr || std::has_single_bit(static_cast<unsigned>(args.pages.page)),
+      "pages have a power of two of entries");
   KVG_EXPECT(args.kv.values.waiting == nullptr || args.kv.values.form.transform == Transform::kNone,
              "values that wait are not mixed with turned ones");
   return pair;
@@ -146,6 +151,7 @@ AttendKernelArgs kernel_args_of(const AttendArgs& args,
           .scores = args.scores,
           .capacity = args.kv.capacity,
           .pages = args.pages,
+          .page_shift = std::countr_zero(static_cast<unsigned>(args.pages.page)),
           .heads = args.kv.heads,
           .slots = args.kv.slots,
           .shape = args.shape,

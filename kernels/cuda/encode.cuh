@@ -44,26 +44,34 @@ __device__ inline double lanes_sum(double own, int width) {
   return own;
 }
 
-/// Codes of channels [first, first + count) of a row, which share a scale, by the `width` lanes of
-/// which this is number `rank`; all lanes of the warp come along. Returns the scale.
+/// Which elements of a group a lane takes, and how many lanes share the group.
+struct GroupShare {
+  int start;
+  int stop;
+  int step;
+  int lanes;
+};
+
+/// Codes of a group that starts at channel `first` of the row and has `count` of them; all lanes of
+/// the warp come along, each for its group. Returns the scale.
 __device__ inline GroupScale encode_group(const Form& form,
                                           RowScratch& row,
                                           int2 first_count,
-                                          int2 rank_width) {
+                                          const GroupShare& share) {
   Extremes own;
-  for (int i = rank_width.x; i < first_count.y; i += rank_width.y) {
+  for (int i = share.start; i < share.stop; i += share.step) {
     own.include(row.x[first_count.x + i], i);
   }
-  const Extremes extremes = form.group == 0 ? own : lanes_merge(form, own, rank_width.y);
+  const Extremes extremes = form.group == 0 ? own : lanes_merge(form, own, share.lanes);
   GroupScale scale = scale_of(form, extremes, first_count.y);
   double squares = 0.0;
-  for (int i = rank_width.x; i < first_count.y; i += rank_width.y) {
+  for (int i = share.start; i < share.stop; i += share.step) {
     const unsigned code = encode(form, row.x[first_count.x + i], scale);
     row.codes[first_count.x + i] = static_cast<std::uint8_t>(code);
     squares += form.code == Code::kLloyd ? level_square(form, code) : 0.0;
   }
   if (form.code == Code::kLloyd) {
-    scale = with_levels(scale, extremes, lanes_sum(squares, rank_width.y));
+    scale = with_levels(scale, extremes, lanes_sum(squares, share.lanes));
   }
   return scale;
 }
@@ -102,33 +110,86 @@ __device__ inline void write_packed(const Form& form,
   }
 }
 
-/// Encodes row.x [channels], with one scale for each group of channels. The warp is in step before
-/// and after.
-__device__ inline void encode_row(
+/// encode_row() for codes of at most 8 bits. Inlined with a form whose code and bits are known, so
+/// that its arithmetic is all that is left.
+__device__ inline void encode_packed(
     const Form& form, RowScratch& row, int channels, std::uint8_t* codes, std::uint8_t* scales) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  if (form.bits > 8) {
-    for (int c = lane; c < channels; c += kWarp) {
-      put_code(form, codes, c, encode(form, row.x[c], {}));
-    }
-    return;
-  }
-  // Lanes share out the groups: 16 and 32 channels are one or two elements a lane.
   const int group = form.group == 0 ? channels : form.group;
-  const int width = form.group == 16 ? 16 : kWarp;
-  const int groups = channels / group;
-  const int at_once = kWarp / width;
-  for (int first = 0; first < groups; first += at_once) {
-    const int index = first + lane / width;
-    const bool present = index < groups;
-    const GroupScale scale = encode_group(
-        form, row, make_int2(index * group, present ? group : 0), make_int2(lane % width, width));
-    if (present && lane % width == 0) {
+  const int each = channels / kWarp;
+  const int lanes = each == 0 ? 0 : group / each;
+  if (channels % kWarp == 0 && group % each == 0 && (lanes & (lanes - 1)) == 0) {
+    // Neighbouring lanes share a group, and all groups go at once.
+    const int start = lane % lanes * each;
+    const GroupShare share = {.start = start, .stop = start + each, .step = 1, .lanes = lanes};
+    const int index = lane / lanes;
+    const GroupScale scale = encode_group(form, row, make_int2(index * group, group), share);
+    if (lane % lanes == 0) {
       write_scale(form, scales, index, scale);
+    }
+  } else {
+    const GroupShare share = {.start = lane, .stop = group, .step = kWarp, .lanes = kWarp};
+    for (int index = 0; index < channels / group; ++index) {
+      const GroupScale scale = encode_group(form, row, make_int2(index * group, group), share);
+      if (lane == 0) {
+        write_scale(form, scales, index, scale);
+      }
     }
   }
   __syncwarp();
   write_packed(form, row.codes, codes, static_cast<int>(code_row_bytes(form, channels)));
+}
+
+/// Calls `use` with `form` and what it has of code and bits as constants.
+template <typename Use>
+__device__ inline void with_code(const Form& form, const Use& use) {
+  const auto known = [&](Code code, int bits) {
+    Form constant = form;
+    constant.code = code;
+    constant.bits = bits;
+    use(constant);
+  };
+  switch (form.code) {
+    case Code::kSymmetric:
+      return form.bits == 8   ? known(Code::kSymmetric, 8)
+             : form.bits == 4 ? known(Code::kSymmetric, 4)
+                              : known(Code::kSymmetric, 2);
+    case Code::kAsymmetric:
+      return form.bits == 8   ? known(Code::kAsymmetric, 8)
+             : form.bits == 4 ? known(Code::kAsymmetric, 4)
+                              : known(Code::kAsymmetric, 2);
+    case Code::kAbsMax:
+      return form.bits == 8 ? known(Code::kAbsMax, 8) : known(Code::kAbsMax, 4);
+    case Code::kLloyd:
+      return form.bits == 3 ? known(Code::kLloyd, 3) : known(Code::kLloyd, 4);
+    case Code::kBlock8:
+      return known(Code::kBlock8, 8);
+    case Code::kBlock4:
+      return known(Code::kBlock4, 4);
+    case Code::kE4M3:
+      return known(Code::kE4M3, 8);
+    case Code::kE5M2:
+      return known(Code::kE5M2, 8);
+    case Code::kNvfp4:
+      return known(Code::kNvfp4, 4);
+    case Code::kMxfp4:
+      return known(Code::kMxfp4, 4);
+    default:
+      return;
+  }
+}
+
+/// Encodes row.x [channels], with one scale for each group of channels. The warp is in step before
+/// and after. Not inlined: it is many times as long as what calls it.
+__device__ __noinline__ inline void encode_row(
+    const Form& form, RowScratch& row, int channels, std::uint8_t* codes, std::uint8_t* scales) {
+  if (form.bits > 8) {
+    for (int c = static_cast<int>(threadIdx.x) % kWarp; c < channels; c += kWarp) {
+      put_code(form, codes, c, encode(form, row.x[c], {}));
+    }
+    return;
+  }
+  with_code(form, [&](const Form& known) { encode_packed(known, row, channels, codes, scales); });
 }
 
 }  // namespace kvg::kernels

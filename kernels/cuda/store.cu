@@ -110,14 +110,13 @@ __device__ void let_wait(const SideOfHead& to, const Source& from, int entry, in
   }
 }
 
-// By a warp: 32 channels from `channel` on of the entries [slot, slot + group), which share a scale
-// in each channel.
-__device__ void write_slots(const SideOfHead& to,
-                            const Source& from,
-                            RowScratch& scratch,
-                            int2 slot_channel) {
+// write_slots() for a form whose code and bits are known.
+__device__ void write_known_slots(const SideOfHead& to,
+                                  const Form& form,
+                                  const Source& from,
+                                  std::uint8_t* codes,
+                                  int2 slot_channel) {
   const StoredSide& side = *to.side;
-  const Form& form = side.form;
   const std::int16_t* kept = to.kept_channels();
   const int lane = WarpTeam::rank();
   const int channel = slot_channel.y + lane;
@@ -130,18 +129,36 @@ __device__ void write_slots(const SideOfHead& to,
   }
   const GroupScale scale = scale_of(form, extremes, form.group);
   const int channels = min(kWarp, side.channels - slot_channel.y);
+#pragma unroll 4
   for (int i = 0; i < form.group; ++i) {
     const float x = from.at(from.row_at(slot_channel.x + i), source_channel);
     __syncwarp();
-    scratch.codes[lane] = static_cast<std::uint8_t>(encode(form, x, scale));
+    codes[lane] = static_cast<std::uint8_t>(encode(form, x, scale));
     __syncwarp();
     write_packed(form,
-                 scratch.codes,
+                 codes,
                  to.codes(slot_channel.x + i) + slot_channel.y * form.bits / 8,
                  channels * form.bits / 8);
   }
   if (present) {
     write_scale(form, to.scales(slot_channel.x), channel, scale);
+  }
+}
+
+// By a warp: 32 channels from `channel` on of the entries [slot, slot + group), which share a scale
+// in each channel.
+__device__ __noinline__ void write_slots(const SideOfHead& to,
+                                         const Source& from,
+                                         RowScratch& scratch,
+                                         int2 slot_channel) {
+  Form form = to.side->form;
+  form.code = Code::kAsymmetric;
+  if (form.bits == 4) {
+    form.bits = 4;
+    write_known_slots(to, form, from, scratch.codes, slot_channel);
+  } else {
+    form.bits = 2;
+    write_known_slots(to, form, from, scratch.codes, slot_channel);
   }
 }
 
@@ -273,8 +290,10 @@ void check(const StoredSide& side, const HeadShape& shape) {
              "all channels are stored unless kept_channels says which");
   KVG_EXPECT(side.kept_channels == nullptr || side.form.transform == Transform::kNone,
              "pruned keys are not transformed");
-  KVG_EXPECT(!side.form.per_channel || side.form.transform == Transform::kNone,
-             "keys with scales along slots are not transformed");
+  KVG_EXPECT(
+      !side.form.per_channel || (side.form.code == Code::kAsymmetric && side.form.bits <= 4 &&
+                                 side.form.transform == Transform::kNone),
+      "scales along slots are those of kAsymmetric with 2 or 4 bits, not transformed");
 }
 
 void check(const StoredView& view, const HeadShape& shape) {
