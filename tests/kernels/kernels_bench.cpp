@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <benchmark/benchmark.h>
 #include <random>
 #include <vector>
@@ -17,12 +18,16 @@ constexpr int kVocab = 4096;
 constexpr HeadShape kHeads = {.heads = 4, .kv_heads = 2, .head_dim = 64};
 constexpr int kQkvRows = (kHeads.heads + 2 * kHeads.kv_heads) * kHeads.head_dim;
 constexpr int kMaxEntries = 2001;
+constexpr std::int64_t kLayerElements =
+    std::int64_t{kMaxEntries} * kHeads.kv_heads * kHeads.head_dim;
 
 class TinyLlama {
  public:
   explicit TinyLlama(int threads)
       : backend_(make_backend(find_device("cpu"), {.threads = threads})),
         cursor_(backend_->host_pool().allocate(sizeof(StepCursor), MemoryClass::kObservations)),
+        heads_(backend_->host_pool().allocate(sizeof(HeadCursor) * kHeads.kv_heads,
+                                              MemoryClass::kObservations)),
         scores_(backend_->host_pool().allocate(64, MemoryClass::kObservations)),
         residual_(floats(kHidden)),
         query_(floats(kHidden)),
@@ -30,14 +35,15 @@ class TinyLlama {
         mlp_(floats(kIntermediate)),
         logits_(floats(kVocab)),
         norm_(floats(kHidden)),
-        rope_(floats(std::size_t{kMaxEntries} * 64)),
+        rope_(floats(std::int64_t{kMaxEntries} * 64)),
         head_(weights(kVocab, kHidden)) {
     for (int layer = 0; layer < kLayers; ++layer) {
       layers_.push_back({.qkv = weights(kQkvRows, kHidden),
                          .out = weights(kHidden, kHidden),
                          .up = weights(2 * kIntermediate, kHidden),
                          .down = weights(kHidden, kIntermediate),
-                         .kv = floats(std::size_t{2} * 2 * kMaxEntries * 64)});
+                         .keys = floats(kLayerElements),
+                         .values = floats(kLayerElements)});
     }
     *scores_.as<std::int32_t>() = 7;
     backend_->reserve_workspace({.batch = 1,
@@ -49,8 +55,11 @@ class TinyLlama {
   }
 
   void set_entries(int entries) {
-    *cursor_.as<StepCursor>() = {
-        .position = entries - 1, .entries = entries, .slot = entries - 1, .sink_position = 0};
+    *cursor_.as<StepCursor>() = {.position = entries - 1, .sink_position = 0};
+    for (int head = 0; head < kHeads.kv_heads; ++head) {
+      heads_.as<HeadCursor>()[head] = {
+          .start = head * kMaxEntries, .entries = entries, .slot = entries - 1};
+    }
   }
 
   void project_qkv(int layer) {
@@ -63,14 +72,15 @@ class TinyLlama {
                            .tokens = 1,
                            .cursor = cursor_.as<StepCursor>(),
                            .query = query_.data(),
-                           .kv = view(layer)});
+                           .kv = {.keys = at(layer).keys.data(),
+                                  .values = at(layer).values.data(),
+                                  .batch_stride = kLayerElements},
+                           .heads = heads_.as<HeadCursor>()});
   }
   void attend(int layer) {
     backend_->attend({.out = attended_.data(),
                       .query = query_.data(),
                       .kv = view(layer),
-                      .cursor = cursor_.as<StepCursor>(),
-                      .capacity = kMaxEntries,
                       .shape = kHeads,
                       .batch = 1,
                       .scale = 0.125F});
@@ -129,12 +139,14 @@ class TinyLlama {
     Buffer out;
     Buffer up;
     Buffer down;
-    Buffer kv;
+    Buffer keys;
+    Buffer values;
   };
 
   Layer& at(int layer) { return layers_[static_cast<std::size_t>(layer)]; }
 
-  Buffer floats(std::size_t count) {
+  Buffer floats(std::int64_t elements) {
+    const auto count = static_cast<std::size_t>(elements);
     std::uniform_real_distribution<float> distribution(-0.1F, 0.1F);
     Buffer buffer = backend_->pool().allocate(count * sizeof(float), MemoryClass::kActivations);
     for (std::size_t i = 0; i < count; ++i) {
@@ -144,7 +156,7 @@ class TinyLlama {
   }
   Buffer weights(int out, int in) {
     const std::size_t count = static_cast<std::size_t>(out) * static_cast<std::size_t>(in);
-    const Buffer wide = floats(count);
+    const Buffer wide = floats(std::int64_t{out} * in);
     Buffer buffer = backend_->pool().allocate(count * 2, MemoryClass::kWeights);
     convert(buffer.data(), DType::kBF16, wide.data(), DType::kF32, count);
     return buffer;
@@ -153,19 +165,23 @@ class TinyLlama {
     return {.weight = weight.data(), .bias = nullptr, .dtype = DType::kBF16, .out = out, .in = in};
   }
   [[nodiscard]] Norm norm() const { return {.weight = norm_.as<float>()}; }
-  KvView view(int layer) {
-    const Buffer& kv = at(layer).kv;
-    const std::int64_t head_stride = std::int64_t{kMaxEntries} * kHeads.head_dim;
-    return {.keys = kv.data(),
-            .values = kv.as<float>(kv.bytes() / 2),
-            .dtype = DType::kF32,
-            .batch_stride = head_stride * kHeads.kv_heads,
-            .head_stride = head_stride};
+  StoredView view(int layer) {
+    StoredSide side;
+    side.channels = kHeads.head_dim;
+    StoredView view = {.keys = side,
+                       .values = side,
+                       .heads = heads_.as<HeadCursor>(),
+                       .slots = std::int64_t{kMaxEntries} * kHeads.kv_heads,
+                       .capacity = kMaxEntries};
+    view.keys.codes = at(layer).keys.data();
+    view.values.codes = at(layer).values.data();
+    return view;
   }
 
   std::unique_ptr<Backend> backend_;
   std::mt19937 generator_{1};
   Buffer cursor_;
+  Buffer heads_;
   Buffer scores_;
   Buffer residual_;
   Buffer query_;
