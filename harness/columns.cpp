@@ -65,6 +65,10 @@ Value sm_clock(const Record& record) {
   return integer(record.sm_clock_mhz);
 }
 
+Value bytes_read(const Record& record) {
+  return integer(record.kv_bytes_read_per_step);
+}
+
 template <auto Member>
 Value kept_of(const Record& record) {
   return record.kept_entries ? Value(*record.kept_entries.*Member) : Value();
@@ -182,7 +186,7 @@ constexpr std::array kColumns{
     figure<&Record::kept_fraction>("kept_fraction", ""),
     figure<&Record::bits_per_element>("bits_per_element", "bits"),
     bytes<&MemoryFigures::kv_bytes>("kv_bytes"),
-    figure<&Record::kv_bytes_read_per_step>("kv_bytes_read_per_step", "bytes"),
+    Column{.key = "kv_bytes_read_per_step", .type = kInteger, .unit = "bytes", .get = bytes_read},
     bytes<&MemoryFigures::weights_bytes>("memory.weights_bytes"),
     bytes<&MemoryFigures::kv_bytes>("memory.kv_bytes"),
     bytes<&MemoryFigures::activations_bytes>("memory.activations_bytes"),

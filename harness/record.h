@@ -72,7 +72,7 @@ struct Record {
   std::optional<double> kept_fraction;  ///< of the prompt, else of all tokens fed
   std::optional<double>
       bits_per_element;  ///< of a cached element as held: codes, scales, what waits
-  std::optional<double> kv_bytes_read_per_step;  ///< by attention, after the last step
+  std::optional<std::int64_t> kv_bytes_read_per_step;  ///< by attention, after the last step
   std::optional<MemoryFigures> memory;
   std::int64_t predicted_peak_bytes = 0;
   std::optional<std::int64_t> sm_clock_mhz;  ///< right after the last step; CUDA with NVML alone

@@ -1,6 +1,7 @@
 #include "harness/summary.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "harness/statistics.h"
@@ -52,7 +53,7 @@ void summarise_cache(std::span<const Trace> traces, Record& record) {
   }
   record.kept_entries = kept;
   record.kept_fraction = fraction;
-  record.kv_bytes_read_per_step = read;
+  record.kv_bytes_read_per_step = std::llround(read);
 }
 
 void keep_latencies(std::span<const double> later_steps, Record& record) {

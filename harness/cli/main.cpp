@@ -17,7 +17,7 @@ constexpr const char* kFooter =
     "  kvgauge run                 the main job: tiny-llama under four policies\n"
     "  kvgauge run --help          every flag\n"
     "  kvgauge report run.json     the tables of a recorded run as Markdown\n"
-    "  kvgauge list policies       policies and their parameters\n"
+    "  kvgauge list policies       selections and their parameters; also: list codecs\n"
     "  kvgauge info                devices";
 
 std::string known_commands(const CLI::App& app) {

@@ -27,8 +27,9 @@ constexpr const char* kFooter =
     "  kvgauge run\n"
     "  kvgauge run --model tiny-neox --dataset book.txt --policy baseline,window_256 --csv "
     "out.csv\n"
-    "  kvgauge run --policy streaming:budget=512,sinks=8,positions=original --max-tokens 4000\n"
-    "  kvgauge run --protocol split --prefill 1024 --max-tokens 2048\n"
+    "  kvgauge run --policy streaming:budget=512,sinks=8+int4:group=32 --max-tokens 4000\n"
+    "  kvgauge run --protocol split --policy snapkv:keep=0.25 --policy baseline+k=int8,v=int4\n"
+    "  kvgauge run --policy all --max-tokens 1000\n"
     "  kvgauge run --model synthetic:llama-3.1-8b --protocol speed --prompt-len 2000 --batch 4\n"
     "  kvgauge run --model synthetic:pythia-2.8b --memory-limit 8GiB --dry-run";
 
@@ -106,7 +107,8 @@ void add_choices(CLI::App& run, RunFlags& flags) {
       ->allow_extra_args(false);
   run.add_option("--policy",
                  flags.policies,
-                 "spec, or a comma list of bare names; repeatable "
+                 "spec SELECTION:key=value+CODEC:key=value, comma list of bare names, all, or "
+                 "suite:eviction|codecs|quick; repeatable; see kvgauge list policies, list codecs "
                  "[baseline,streaming_256,streaming_512,streaming_1024]")
       ->take_all()
       ->allow_extra_args(false);
