@@ -18,6 +18,11 @@ inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// inputs are exact in every type, and their dot products are summed in f32 at least.
 inline constexpr double kScoringBound = 1e-5;
 
+/// Of a count that is a product of ints.
+inline std::size_t as_size(std::int64_t count) {
+  return static_cast<std::size_t>(count);
+}
+
 /// An array of numbers as they are in a backend's pool.
 template <typename T>
 class PoolArray {
@@ -97,7 +102,7 @@ class Prompt {
   [[nodiscard]] const testing_support::PromptData& data() const { return data_; }
   [[nodiscard]] float scale() const { return static_cast<float>(data_.scale()); }
   [[nodiscard]] std::size_t score_count() const {
-    return static_cast<std::size_t>(data_.batch * data_.shape.kv_heads * data_.tokens);
+    return as_size(data_.batch) * as_size(data_.shape.kv_heads) * as_size(data_.tokens);
   }
 
   [[nodiscard]] KvView view(int first_row = 0) const {
@@ -106,8 +111,7 @@ class Prompt {
                    .dtype = keys_.dtype(),
                    .batch_stride = row_stride(),
                    .head_stride = head_stride()};
-    const std::size_t at =
-        static_cast<std::size_t>(first_row * row_stride()) * size_of(keys_.dtype());
+    const std::size_t at = as_size(first_row * row_stride()) * size_of(keys_.dtype());
     view.keys = static_cast<std::byte*>(keys_.data()) + at;
     view.values = static_cast<std::byte*>(values_.data()) + at;
     return view;
@@ -130,12 +134,11 @@ class Prompt {
   /// Calls work(chunk) for every row by itself, `tokens` tokens at a time.
   template <typename Work>
   void in_chunks(int tokens, const Work& work) const {
-    const std::size_t width = static_cast<std::size_t>(data_.shape.heads) *
-                              static_cast<std::size_t>(data_.shape.head_dim);
+    const std::size_t width = as_size(data_.shape.heads) * as_size(data_.shape.head_dim);
     for (int row = 0; row < data_.batch; ++row) {
       for (int past = 0; past < data_.tokens; past += tokens) {
         const int count = std::min(tokens, data_.tokens - past);
-        const std::size_t at = static_cast<std::size_t>(row * data_.tokens + past) * width;
+        const std::size_t at = as_size(row * data_.tokens + past) * width;
         work(QueryChunk{
             .query = static_cast<std::byte*>(query_.data()) + at * size_of(query_.dtype()),
             .batch = 1,
@@ -152,7 +155,7 @@ class Prompt {
                                                  std::uint32_t seed,
                                                  DType dtype) {
     const auto count = [&](int heads) {
-      return static_cast<std::size_t>(of.batch * of.tokens * heads * of.head_dim);
+      return as_size(of.batch * of.tokens) * as_size(heads * of.head_dim);
     };
     const auto values = [&](int heads, std::uint32_t which) {
       return testing_support::rounded(
@@ -175,7 +178,7 @@ class Prompt {
 
   // What lies between heads is NaN.
   [[nodiscard]] testing_support::Values spread(const testing_support::Values& dense) const {
-    testing_support::Values all(static_cast<std::size_t>(data_.batch * row_stride()), std::nan(""));
+    testing_support::Values all(as_size(data_.batch * row_stride()), std::nan(""));
     const std::int64_t width = std::int64_t{data_.tokens} * data_.shape.head_dim;
     for (std::int64_t head = 0; head < data_.batch * data_.shape.kv_heads; ++head) {
       const std::int64_t to =

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <vector>
 
@@ -36,7 +37,7 @@ class ScoringChooseContract : public BackendContract {
 
   // `args` without its arrays; heads start `slots / kv_heads` after each other.
   [[nodiscard]] Chosen choose(const Values& scores, ChooseArgs args) {
-    const auto heads = static_cast<std::size_t>(args.batch * args.kv_heads);
+    const auto heads = as_size(args.batch * args.kv_heads);
     const PoolArray<double> score_array(backend(), scores);
     std::vector<HeadCursor> cursors(heads);
     for (std::size_t i = 0; i < heads; ++i) {
@@ -46,9 +47,8 @@ class ScoringChooseContract : public BackendContract {
     const PoolArray<HeadCursor> head_array(backend(), cursors);
     args.kept_stride = args.keys + 3;
     const PoolArray<std::int32_t> kept(
-        backend(),
-        std::vector<std::int32_t>(heads * static_cast<std::size_t>(args.kept_stride), -7));
-    const auto slots = static_cast<std::size_t>(args.batch * args.slots);
+        backend(), std::vector<std::int32_t>(heads * as_size(args.kept_stride), -7));
+    const auto slots = as_size(args.batch * args.slots);
     const PoolArray<double> slot_scores(backend(), std::vector<double>(slots, -7.0));
     const PoolArray<std::int32_t> slot_positions(backend(), std::vector<std::int32_t>(slots, -7));
     args.scores = score_array.data();
@@ -80,9 +80,12 @@ class ScoringChooseContract : public BackendContract {
 // zeros.
 Values scores_of(std::size_t count, std::uint32_t seed, int levels) {
   Values scores = testing_support::random_values(count, seed);
+  const double half = std::floor(levels / 2.0);
   for (std::size_t i = 0; i < count && levels > 0; ++i) {
     scores[i] = std::nearbyint(scores[i] / 3.4 * levels);
-    scores[i] = scores[i] == levels / 2 ? kInfinity : scores[i];
+    if (scores[i] == half) {
+      scores[i] = kInfinity;
+    }
   }
   return scores;
 }
@@ -90,16 +93,16 @@ Values scores_of(std::size_t count, std::uint32_t seed, int levels) {
 TEST_P(ScoringChooseContract, RaiseMatchesASort) {
   for (const int width : {1, 37, 1002}) {
     for (const int levels : {0, 3, 40}) {
-      const Values by = scores_of(std::size_t{3} * static_cast<std::size_t>(width), 11, levels);
+      const Values by = scores_of(std::size_t{3} * as_size(width), 11, levels);
       const Values in = scores_of(by.size(), 12, 0);
       for (const int count : {0, 1, width / 3, width, width + 5}) {
         Values want = in;
         Values want_same = by;
         for (std::size_t row = 0; row < 3; ++row) {
           for (const std::int32_t i : testing_support::largest(one_of(by, row, width), count)) {
-            const std::size_t at = row * static_cast<std::size_t>(width);
-            want[at + static_cast<std::size_t>(i)] = kInfinity;
-            want_same[at + static_cast<std::size_t>(i)] = kInfinity;
+            const std::size_t at = row * as_size(width);
+            want[at + as_size(i)] = kInfinity;
+            want_same[at + as_size(i)] = kInfinity;
           }
         }
         EXPECT_EQ(raised(by, in, 3, count), want) << width << ", " << levels << ", " << count;
@@ -115,8 +118,7 @@ TEST_P(ScoringChooseContract, RaiseMatchesASort) {
 TEST_P(ScoringChooseContract, ChooseMatchesASort) {
   for (const int keys : {1, 37, 300, 1002}) {
     for (const int levels : {0, 1, 3, 40}) {
-      const Values scores =
-          scores_of(std::size_t{3} * 2 * static_cast<std::size_t>(keys), 13, levels);
+      const Values scores = scores_of(std::size_t{3} * 2 * as_size(keys), 13, levels);
       for (const int count : {1, keys / 4, keys, keys + 9}) {
         if (count == 0) {
           continue;
@@ -178,7 +180,7 @@ TEST_P(ScoringChooseContract, TogetherMatchesASort) {
   for (const int keys : {1, 37, 300}) {
     for (const int levels : {0, 3}) {
       for (const int kv_heads : {1, 4}) {
-        const Values scores = scores_of(static_cast<std::size_t>(2 * kv_heads * keys), 15, levels);
+        const Values scores = scores_of(as_size(2 * kv_heads * keys), 15, levels);
         const int count = std::max(keys / 3, 1);
         const Chosen chosen = choose(scores,
                                      {.keys = keys,
@@ -190,17 +192,17 @@ TEST_P(ScoringChooseContract, TogetherMatchesASort) {
                                       .align = 4,
                                       .slots = kv_heads * (count + 8)});
         for (int row = 0; row < 2; ++row) {
-          std::vector<std::int32_t> order(static_cast<std::size_t>(kv_heads * keys));
+          std::vector<std::int32_t> order(as_size(kv_heads * keys));
           std::iota(order.begin(), order.end(), 0);
           std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
-            const double of_a = scores[static_cast<std::size_t>(row * kv_heads * keys + a)];
-            const double of_b = scores[static_cast<std::size_t>(row * kv_heads * keys + b)];
+            const double of_a = scores[as_size(row * kv_heads * keys + a)];
+            const double of_b = scores[as_size(row * kv_heads * keys + b)];
             if (of_a != of_b) {
               return of_a > of_b;
             }
             return a % keys != b % keys ? a % keys > b % keys : a < b;
           });
-          order.resize(static_cast<std::size_t>(kv_heads * count));
+          order.resize(as_size(kv_heads * count));
           std::int32_t start = 0;
           for (int kv_head = 0; kv_head < kv_heads; ++kv_head) {
             std::vector<std::int32_t> want;
@@ -210,13 +212,13 @@ TEST_P(ScoringChooseContract, TogetherMatchesASort) {
               }
             }
             std::sort(want.begin(), want.end());
-            const auto head = static_cast<std::size_t>(row * kv_heads + kv_head);
+            const auto head = as_size(row * kv_heads + kv_head);
             EXPECT_EQ(chosen.kept[head], want) << keys << " keys, " << levels << " levels";
             EXPECT_EQ(chosen.heads[head].start, start);
             EXPECT_EQ(chosen.heads[head].limit, chosen.heads[head].entries + 5);
             for (std::size_t i = 0; i < want.size(); ++i) {
-              const auto slot = static_cast<std::size_t>(row * kv_heads * (count + 8) + start) + i;
-              const auto from = static_cast<std::size_t>(static_cast<int>(head) * keys + want[i]);
+              const auto slot = as_size(row * kv_heads * (count + 8) + start) + i;
+              const auto from = as_size(static_cast<int>(head) * keys + want[i]);
               EXPECT_EQ(chosen.slot_positions[slot], want[i]);
               EXPECT_EQ(chosen.slot_scores[slot], scores[from]);
             }
@@ -254,16 +256,14 @@ TEST_P(ScoringChooseContract, ChannelsMatchTheFormula) {
     const Prompt prompt(backend(), of);
     const PromptData& data = prompt.data();
     for (const int window : {1, 32}) {
-      const DeviceArray query(
-          backend(),
-          Values(static_cast<std::size_t>(of.batch * window * of.shape().heads * of.head_dim)),
-          compute());
+      const DeviceArray query(backend(),
+                              Values(as_size(of.batch * window * of.shape().heads * of.head_dim)),
+                              compute());
       scoring().keep_queries(
           {.out = query.data(), .chunk = prompt.all(), .window = window, .keys = of.tokens});
       for (const int count : {1, of.head_dim * 6 / 10, of.head_dim}) {
         const PoolArray<std::int16_t> channels(
-            backend(),
-            std::vector<std::int16_t>(static_cast<std::size_t>(of.batch * of.kv_heads * count)));
+            backend(), std::vector<std::int16_t>(as_size(of.batch * of.kv_heads * count)));
         scoring().choose_channels({.channels = channels.data(),
                                    .count = count,
                                    .query = query.data(),

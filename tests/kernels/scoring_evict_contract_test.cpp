@@ -112,7 +112,7 @@ class Compacting {
       std::ptrdiff_t lowest = -1;
       double score = 0.0;
       for (std::int32_t i = 0; i < count - recent; ++i) {
-        const Entry& entry = entries_[static_cast<std::size_t>(i)];
+        const Entry& entry = entries_[as_size(i)];
         const double own = of_.by_age ? entry.score / (newest - entry.position + 1) : entry.score;
         if (entry.position >= prompt && (lowest < 0 || own < score)) {
           lowest = i;
@@ -144,13 +144,14 @@ class ScoringEvictContract : public BackendContract {
           cursor(backend, std::vector<StepCursor>(1)) {}
 
     static std::size_t slot_count(const EvictCase& of) {
-      return static_cast<std::size_t>(of.batch * of.shape.kv_heads * (of.budget + 3));
+      return as_size(of.batch * of.shape.kv_heads) * as_size(of.budget + 3);
     }
     static std::size_t row_count(const EvictCase& of) {
-      return static_cast<std::size_t>(of.batch * of.shape.heads * (of.budget + 2));
+      return as_size(of.batch * of.shape.heads) * as_size(of.budget + 2);
     }
     static std::vector<HeadCursor> first_cursors(const EvictCase& of) {
       std::vector<HeadCursor> cursors;
+      cursors.reserve(as_size(of.batch * of.shape.kv_heads));
       for (int i = 0; i < of.batch * of.shape.kv_heads; ++i) {
         cursors.push_back(
             {.start = i % of.shape.kv_heads * (of.budget + 3) + 1, .limit = of.budget + 1});
@@ -193,9 +194,9 @@ class ScoringEvictContract : public BackendContract {
     for (int index = 0; index < of.batch * of.shape.heads; ++index) {
       const int row = index / of.shape.heads;
       const int head = index % of.shape.heads;
-      const auto& slots = held[static_cast<std::size_t>(row * of.shape.kv_heads + head / group)];
+      const auto& slots = held[as_size(row * of.shape.kv_heads + head / group)];
       for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-        rows[static_cast<std::size_t>(index * (of.budget + 2)) + slot] =
+        rows[as_size(index) * as_size(of.budget + 2) + slot] =
             logit(row, head, newest, slots[slot]);
       }
     }
@@ -213,6 +214,7 @@ class ScoringEvictContract : public BackendContract {
                                  .scored_slots = of.budget + 1});
     Cache cache(backend(), of);
     std::vector<Compacting> doubles;
+    doubles.reserve(as_size(of.batch * of.shape.kv_heads));
     for (int index = 0; index < of.batch * of.shape.kv_heads; ++index) {
       doubles.emplace_back(of, index / of.shape.kv_heads, index % of.shape.kv_heads);
     }
@@ -220,8 +222,8 @@ class ScoringEvictContract : public BackendContract {
     std::vector<HeadCursor> heads = cache.heads.read();
     for (std::int32_t newest = 0; newest < of.steps && !HasFailure(); ++newest) {
       for (std::size_t head = 0; head < held.size(); ++head) {
-        held[head].resize(static_cast<std::size_t>(heads[head].entries));
-        held[head][static_cast<std::size_t>(heads[head].slot)] = newest;
+        held[head].resize(as_size(heads[head].entries));
+        held[head][as_size(heads[head].slot)] = newest;
         doubles[head].step(newest);
       }
       cache.rows.write(rows_of(of, held, newest));
@@ -246,9 +248,8 @@ class ScoringEvictContract : public BackendContract {
       std::vector<std::int32_t> staying;
       const auto row = static_cast<std::int64_t>(head) / of.shape.kv_heads;
       for (std::size_t slot = 0; slot < held[head].size(); ++slot) {
-        const auto at = static_cast<std::size_t>(row * of.shape.kv_heads * (of.budget + 3) +
-                                                 heads[head].start) +
-                        slot;
+        const auto at =
+            as_size(row * of.shape.kv_heads * (of.budget + 3) + heads[head].start) + slot;
         EXPECT_EQ(positions[at], held[head][slot]) << of.name;
         if (static_cast<std::int32_t>(slot) == heads[head].slot) {
           continue;  // it leaves

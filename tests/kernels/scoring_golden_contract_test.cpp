@@ -17,11 +17,11 @@ using testing_support::PromptData;
 using testing_support::Values;
 
 const nlohmann::json& goldens() {
-  static const nlohmann::json all = [] {
+  static const nlohmann::json kAll = [] {
     std::ifstream file(KVG_SCORING_GOLDENS);
     return nlohmann::json::parse(file);
   }();
-  return all;
+  return kAll;
 }
 
 int shape_of(const char* name) {
@@ -47,10 +47,10 @@ PromptData hashed_prompt() {
                      .query = {},
                      .keys = {},
                      .values = {}};
-  const auto per_head = static_cast<std::size_t>(data.batch * data.tokens * data.shape.head_dim);
-  data.query = hashed(per_head * static_cast<std::size_t>(data.shape.heads), 1);
-  data.keys = hashed(per_head * static_cast<std::size_t>(data.shape.kv_heads), 2);
-  data.values = hashed(per_head * static_cast<std::size_t>(data.shape.kv_heads), 3);
+  const auto per_head = as_size(data.batch * data.tokens * data.shape.head_dim);
+  data.query = hashed(per_head * as_size(data.shape.heads), 1);
+  data.keys = hashed(per_head * as_size(data.shape.kv_heads), 2);
+  data.values = hashed(per_head * as_size(data.shape.kv_heads), 3);
   return data;
 }
 
@@ -68,11 +68,9 @@ class ScoringGoldenContract : public BackendContract {
 
   // The last `window` queries' mean probabilities, pooled.
   void pool(int window, int columns, int kernel, Reduce reduce) {
-    const auto width = static_cast<std::size_t>(to_.shape.heads * to_.shape.head_dim);
-    const DeviceArray query(
-        backend(), static_cast<std::size_t>(to_.batch * window) * width, compute());
-    const DeviceArray rows(
-        backend(), static_cast<std::size_t>(to_.batch * to_.shape.heads * to_.keys), DType::kF32);
+    const auto width = as_size(to_.shape.heads * to_.shape.head_dim);
+    const DeviceArray query(backend(), as_size(to_.batch * window) * width, compute());
+    const DeviceArray rows(backend(), as_size(to_.batch * to_.shape.heads * to_.keys), DType::kF32);
     scoring().keep_queries(
         {.out = query.data(), .chunk = prompt_.all(), .window = window, .keys = to_.keys});
     scoring().window_rows({.out = rows.floats(),
@@ -94,8 +92,8 @@ class ScoringGoldenContract : public BackendContract {
     const int dim = to_.shape.head_dim;
     const DeviceArray table(
         backend(), testing_support::rope_table(to_.keys + 512, dim).table, DType::kF32);
-    const auto heads = static_cast<std::size_t>(to_.batch * to_.shape.heads);
-    const auto width = static_cast<std::size_t>(dim);
+    const auto heads = as_size(to_.batch * to_.shape.heads);
+    const auto width = as_size(dim);
     const PoolArray<double> sums(backend(), std::vector<double>(heads * width));
     const PoolArray<double> products(backend(), std::vector<double>(heads * width * width));
     const Turn turn = {.table = table.floats(), .rotary_dim = dim};
@@ -137,10 +135,10 @@ class ScoringGoldenContract : public BackendContract {
   }
 
   [[nodiscard]] std::vector<std::vector<std::int32_t>> chosen(int count, bool together) {
-    const auto heads = static_cast<std::size_t>(to_.batch * to_.shape.kv_heads);
+    const auto heads = as_size(to_.batch * to_.shape.kv_heads);
     const PoolArray<HeadCursor> cursors(backend(), std::vector<HeadCursor>(heads));
-    const PoolArray<std::int32_t> kept(
-        backend(), std::vector<std::int32_t>(heads * static_cast<std::size_t>(to_.keys)));
+    const PoolArray<std::int32_t> kept(backend(),
+                                       std::vector<std::int32_t>(heads * as_size(to_.keys)));
     scoring().choose({.scores = scores_.data(),
                       .keys = to_.keys,
                       .batch = to_.batch,

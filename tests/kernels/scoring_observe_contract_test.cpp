@@ -37,8 +37,8 @@ class ScoringObserveContract : public BackendContract {
                                                  const Turn& turn,
                                                  int skip,
                                                  int chunk) {
-    const auto dim = static_cast<std::size_t>(prompt.data().shape.head_dim);
-    const auto heads = static_cast<std::size_t>(prompt.data().batch * prompt.data().shape.heads);
+    const auto dim = as_size(prompt.data().shape.head_dim);
+    const auto heads = as_size(prompt.data().batch * prompt.data().shape.heads);
     const PoolArray<double> sums(backend(), std::vector<double>(heads * dim));
     const PoolArray<double> products(backend(), std::vector<double>(heads * dim * dim));
     const auto add = [&](const QueryChunk& of) {
@@ -59,10 +59,9 @@ class ScoringObserveContract : public BackendContract {
   // The window's queries, cut out of chunks of `chunk` tokens; NaN where there are none.
   [[nodiscard]] DeviceArray kept_queries(const Prompt& prompt, int window, int chunk) {
     const PromptData& data = prompt.data();
-    DeviceArray kept(
-        backend(),
-        static_cast<std::size_t>(data.batch * window * data.shape.heads * data.shape.head_dim),
-        compute());
+    DeviceArray kept(backend(),
+                     as_size(data.batch * window * data.shape.heads * data.shape.head_dim),
+                     compute());
     prompt.in_chunks(chunk, [&](const QueryChunk& of) {
       scoring().keep_queries(
           {.out = kept.data(), .chunk = of, .window = window, .keys = data.tokens});
@@ -77,9 +76,7 @@ class ScoringObserveContract : public BackendContract {
     const PromptData& data = prompt.data();
     const int rows = logits ? window * data.shape.kv_heads : data.shape.heads;
     const PoolArray<float> out(
-        backend(),
-        std::vector<float>(static_cast<std::size_t>(data.batch * rows * data.tokens),
-                           std::nanf("")));
+        backend(), std::vector<float>(as_size(data.batch * rows * data.tokens), std::nanf("")));
     scoring().window_rows({.out = out.data(),
                            .query = query.data(),
                            .kv = prompt.view(),
@@ -129,7 +126,7 @@ TEST_P(ScoringObserveContract, ColumnSumsOfEqualKeysAreHarmonic) {
   Values want(5);
   for (int j = 0; j < 5; ++j) {
     for (int t = j; t < 5; ++t) {
-      want[static_cast<std::size_t>(j)] += 2.0 / (t + 1);
+      want[as_size(j)] += 2.0 / (t + 1);
     }
   }
   expect_scores(column_sums(prompt, Reduce::kSum, 0), want, "equal keys");

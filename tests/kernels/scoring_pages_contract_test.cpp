@@ -65,7 +65,7 @@ class ScoringPagesContract : public BackendContract {
     }
     scores.back() = kInfinity;
     std::vector<std::int32_t> kept = testing_support::largest(scores, args.count);
-    kept.resize(static_cast<std::size_t>(args.count), -1);
+    kept.resize(as_size(args.count), -1);
     return kept;
   }
 };
@@ -98,8 +98,8 @@ TEST_P(ScoringPagesContract, BoundsGrowWithSteps) {
     const PoolArray<HeadCursor> heads(
         backend(), std::vector<HeadCursor>(6, {.entries = token + 1, .slot = token}));
     KvView newest = prompt.view();
-    newest.keys = static_cast<std::byte*>(newest.keys) +
-                  static_cast<std::size_t>(token * of.head_dim) * size_of(newest.dtype);
+    newest.keys =
+        static_cast<std::byte*>(newest.keys) + as_size(token * of.head_dim) * size_of(newest.dtype);
     scoring().page_bounds({.bounds = bounds.data(),
                            .pages = 3,
                            .page = 16,
@@ -127,6 +127,7 @@ TEST_P(ScoringPagesContract, ChosenPagesMatchTheFormula) {
     }
     const DeviceArray query_array(backend(), query, compute());
     std::vector<HeadCursor> cursors;
+    cursors.reserve(as_size(of.batch * of.kv_heads));
     for (int head = 0; head < of.batch * of.kv_heads; ++head) {
       cursors.push_back({.entries = std::max(of.tokens - 17 * head, 1)});
     }
@@ -134,7 +135,7 @@ TEST_P(ScoringPagesContract, ChosenPagesMatchTheFormula) {
     for (const Reduce reduce : {Reduce::kSum, Reduce::kMean, Reduce::kMax}) {
       for (const int count : {1, 3, 8}) {
         const PoolArray<std::int32_t> out(
-            backend(), std::vector<std::int32_t>(cursors.size() * static_cast<std::size_t>(count)));
+            backend(), std::vector<std::int32_t>(cursors.size() * as_size(count)));
         const ChoosePagesArgs args = {.pages = out.data(),
                                       .count = count,
                                       .bounds = bound_array.data(),

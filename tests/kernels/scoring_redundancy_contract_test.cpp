@@ -42,26 +42,25 @@ class RedundancyCase {
         generator_(static_cast<std::uint32_t>(entries_[0])) {
     capacity_ = *std::max_element(entries_.begin(), entries_.end()) + 2;
     slots_ = kKvHeads * capacity_ + 1;
-    codes_.resize(static_cast<std::size_t>(kBatch * slots_) * code_row_bytes(form, kDim));
-    scales_.resize(static_cast<std::size_t>(kBatch * slots_) * scale_row_bytes(form, kDim));
-    positions_.resize(static_cast<std::size_t>(kBatch * slots_), -1);
+    codes_.resize(as_size(kBatch * slots_) * code_row_bytes(form, kDim));
+    scales_.resize(as_size(kBatch * slots_) * scale_row_bytes(form, kDim));
+    positions_.resize(as_size(kBatch * slots_), -1);
     for (int head = 0; head < kHeads; ++head) {
       fill(head);
     }
-    logits_ = floats(static_cast<std::size_t>(kWindow * kHeads * capacity_), 31);
-    rows_ = floats(static_cast<std::size_t>(kHeads * kGroup * capacity_), 32);
+    logits_ = floats(as_size(kWindow * kHeads * capacity_), 31);
+    rows_ = floats(as_size(kHeads * kGroup * capacity_), 32);
   }
 
   // All heads are full but the last one.
   [[nodiscard]] std::vector<HeadCursor> cursors() const {
     std::vector<HeadCursor> all;
     for (int head = 0; head < kHeads; ++head) {
-      const std::int32_t count = entries_[static_cast<std::size_t>(head)];
-      all.push_back(
-          {.start = start_of(head),
-           .limit = head == kHeads - 1 ? count + 1 : count,
-           .entries = count,
-           .slot = is_prompt_ ? count - 1 : newest_slots_[static_cast<std::size_t>(head)]});
+      const std::int32_t count = entries_[as_size(head)];
+      all.push_back({.start = start_of(head),
+                     .limit = head == kHeads - 1 ? count + 1 : count,
+                     .entries = count,
+                     .slot = is_prompt_ ? count - 1 : newest_slots_[as_size(head)]});
     }
     return all;
   }
@@ -70,10 +69,10 @@ class RedundancyCase {
   [[nodiscard]] std::vector<float> logits_after() const {
     std::vector<float> all = logits_;
     for (int head = 0; head < kHeads && !is_prompt_; ++head) {
-      for (std::int32_t slot = 0; slot < entries_[static_cast<std::size_t>(head)]; ++slot) {
-        const std::size_t row = static_cast<std::size_t>(head * kGroup * capacity_ + slot);
+      for (std::int32_t slot = 0; slot < entries_[as_size(head)]; ++slot) {
+        const std::size_t row = as_size(head * kGroup * capacity_ + slot);
         all[logit_at(kNewest % kWindow, head, slot)] =
-            std::max(rows_[row], rows_[row + static_cast<std::size_t>(capacity_)]);
+            std::max(rows_[row], rows_[row + as_size(capacity_)]);
       }
     }
     return all;
@@ -81,9 +80,9 @@ class RedundancyCase {
 
   // Scores of one head's slots.
   [[nodiscard]] Values expected(int head) const {
-    const std::int32_t count = entries_[static_cast<std::size_t>(head)];
+    const std::int32_t count = entries_[as_size(head)];
     const std::vector<float> logits = logits_after();
-    std::vector<std::int32_t> order(static_cast<std::size_t>(count));
+    std::vector<std::int32_t> order(as_size(count));
     std::iota(order.begin(), order.end(), 0);
     std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
       return position_of(head, a) < position_of(head, b);
@@ -97,15 +96,14 @@ class RedundancyCase {
       }
     }
     for (const std::int32_t slot : order) {
-      const std::vector<float>& key =
-          keys_[static_cast<std::size_t>(head)][static_cast<std::size_t>(slot)];
+      const std::vector<float>& key = keys_[as_size(head)][as_size(slot)];
       of.keys.insert(of.keys.end(), key.begin(), key.end());
       of.older += position_of(head, slot) <= newest - kWindow ? 1 : 0;
     }
     const Values by_age = testing_support::redundancy(of);
     Values by_slot(by_age.size());
     for (std::size_t age = 0; age < by_age.size(); ++age) {
-      by_slot[static_cast<std::size_t>(order[age])] = by_age[age];
+      by_slot[as_size(order[age])] = by_age[age];
     }
     return by_slot;
   }
@@ -126,8 +124,7 @@ class RedundancyCase {
     const PoolArray<float> logits(backend, logits_);
     const PoolArray<float> rows(backend, rows_);
     const PoolArray<StepCursor> cursor(backend, {{.position = kNewest}});
-    const PoolArray<double> scores(
-        backend, std::vector<double>(static_cast<std::size_t>(kBatch * slots_), -7.0));
+    const PoolArray<double> scores(backend, std::vector<double>(as_size(kBatch * slots_), -7.0));
     backend.scoring().redundancy(
         {.scores = scores.data(),
          .positions = is_prompt_ ? nullptr : positions.data(),
@@ -149,7 +146,7 @@ class RedundancyCase {
     const std::vector<double> got = scores.read();
     for (int head = 0; head < kHeads; ++head) {
       const auto at = got.begin() + head / kKvHeads * slots_ + start_of(head);
-      const Values of_head(at, at + entries_[static_cast<std::size_t>(head)]);
+      const Values of_head(at, at + entries_[as_size(head)]);
       // The last head of a step has room.
       const bool is_scored = is_prompt_ || head < kHeads - 1;
       expect_scores(of_head,
@@ -170,33 +167,33 @@ class RedundancyCase {
     return 1 + head % kKvHeads * static_cast<std::int32_t>(capacity_);
   }
   [[nodiscard]] std::size_t slot_at(int head, std::int32_t slot) const {
-    return static_cast<std::size_t>(head / kKvHeads * slots_ + start_of(head) + slot);
+    return as_size(head / kKvHeads * slots_ + start_of(head) + slot);
   }
   [[nodiscard]] std::size_t logit_at(int query, int head, std::int32_t slot) const {
-    return static_cast<std::size_t>((query * kHeads + head) * capacity_ + slot);
+    return as_size((query * kHeads + head) * capacity_ + slot);
   }
   [[nodiscard]] std::int32_t position_of(int head, std::int32_t slot) const {
     if (is_prompt_) {
       return slot;
     }
-    return slot == newest_slots_[static_cast<std::size_t>(head)] ? kNewest
-                                                                 : positions_[slot_at(head, slot)];
+    return slot == newest_slots_[as_size(head)] ? kNewest : positions_[slot_at(head, slot)];
   }
 
   void fill(int head) {
-    const std::int32_t count = entries_[static_cast<std::size_t>(head)];
+    const std::int32_t count = entries_[as_size(head)];
     keys_.emplace_back();
     for (std::int32_t slot = 0; slot < count; ++slot) {
       keys_.back().push_back(stored(key_of(generator_), slot_at(head, slot)));
     }
     // The window is there whole; before it there are gaps.
     std::vector<std::int32_t> positions;
+    positions.reserve(as_size(count));
     for (std::int32_t i = 0; i < count; ++i) {
       positions.push_back(i < kWindow ? kNewest - i : kNewest - 2 * i);
     }
     std::shuffle(positions.begin(), positions.end(), generator_);
     for (std::int32_t slot = 0; slot < count; ++slot) {
-      const std::int32_t position = positions[static_cast<std::size_t>(slot)];
+      const std::int32_t position = positions[as_size(slot)];
       // The newest entry's is not known yet.
       positions_[slot_at(head, slot)] = position == kNewest ? -1 : position;
       if (position == kNewest) {
@@ -215,7 +212,7 @@ class RedundancyCase {
           testing_support::code_group(form_, key.data() + first, count);
       write_scale(form_, scale_row, first / count, group.scale);
       for (int i = 0; i < count; ++i) {
-        put_code(form_, code_row, first + i, group.codes[static_cast<std::size_t>(i)]);
+        put_code(form_, code_row, first + i, group.codes[as_size(i)]);
       }
     }
     return testing_support::coded(form_, key);

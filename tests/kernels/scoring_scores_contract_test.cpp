@@ -55,8 +55,8 @@ class ScoringScoresContract : public BackendContract {
 TEST_P(ScoringScoresContract, PoolMatchesTheFormula) {
   for (const PromptCase& of : prompt_cases()) {
     const Prompt prompt(backend(), of);
-    const Values rows = testing_support::random_values(
-        static_cast<std::size_t>(of.batch * of.shape().heads * of.tokens), 5);
+    const Values rows =
+        testing_support::random_values(as_size(of.batch * of.shape().heads * of.tokens), 5);
     const DeviceArray row_array(backend(), rows, DType::kF32);
     for (const Reduce reduce : {Reduce::kMean, Reduce::kMax, Reduce::kSum, Reduce::kAll}) {
       for (const int kernel : {1, 5, 7}) {
@@ -237,7 +237,7 @@ TEST_P(ScoringScoresContract, PlainScoresOfManyHeads) {
     const auto apply = [&](const auto& work) {
       Values want = before;
       for (std::size_t i = 0; i < want.size(); ++i) {
-        want[i] = work(before, i, static_cast<int>(i % static_cast<std::size_t>(of.tokens)));
+        want[i] = work(before, i, static_cast<int>(i % as_size(of.tokens)));
       }
       return want;
     };
@@ -259,7 +259,7 @@ TEST_P(ScoringScoresContract, PlainScoresOfManyHeads) {
       const int end = std::min(begin + 20, columns);
       double sum = 0.0;
       for (int other = begin; other < end; ++other) {
-        sum += all[i - static_cast<std::size_t>(key - other)];
+        sum += all[i - as_size(key - other)];
       }
       return sum / (end - begin);
     });

@@ -86,6 +86,7 @@ Values column_sums(const PromptData& data, Reduce reduce) {
     Values sums(size(data.tokens));
     for (int token = 0; token < data.tokens; ++token) {
       std::vector<Values> rows;
+      rows.reserve(size(data.group()));
       for (int member = 0; member < data.group(); ++member) {
         rows.push_back(probabilities(data, row, kv_head * data.group() + member, token));
       }
