@@ -21,7 +21,19 @@ std::size_t KvCache::observation_bytes(const Policy& policy, const CacheShape& s
 }
 
 bool KvCache::needs_prompt_room(const Policy& policy, const CacheShape& shape) {
-  return shape.prompt > 0 && (scores_prompts(policy, shape) || !writes_straight(policy, shape));
+  if (shape.prompt == 0) {
+    return false;
+  }
+  if (scores_prompts(policy, shape) || !writes_straight(policy, shape) ||
+      policy.selection->together()) {
+    return true;
+  }
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    if (!has_even_heads(lay_out_layer(policy, shape, layer))) {
+      return true;
+    }
+  }
+  return false;
 }
 
 KvCache::KvCache(kernels::Backend& backend, const Policy& policy, const CacheShape& shape)
@@ -203,7 +215,8 @@ float* KvCache::step_scores() const {
 
 void KvCache::enqueue_after_attend(int layer) const {
   const kernels::StoredView view = stored(layer);
-  if (view.values.waiting_slots > 0) {
+  // Pruned keys wait for good.
+  if (view.keys.form.per_channel || view.values.waiting_slots > 0) {
     backend_.settle({.kv = view, .shape = shape_.head_shape(), .batch = shape_.batch});
   }
   if (!evicts_by_scores_) {

@@ -15,11 +15,12 @@ bool KvCache::takes_whole(std::int32_t tokens) const {
     return false;
   }
   for (int layer = 0; layer < shape_.layers; ++layer) {
-    const LayerLayout& layout = layouts_[static_cast<std::size_t>(layer)];
     const LayerShape fed{layer, shape_.layers, shape_.kv_heads, tokens};
+    if (!has_even_heads(layouts_[static_cast<std::size_t>(layer)])) {
+      return false;
+    }
     for (int head = 0; head < shape_.kv_heads; ++head) {
-      const bool even = layout.heads[static_cast<std::size_t>(head)].capacity == layout.capacity;
-      if (!even || selection_->plan(fed, head).kept < tokens) {
+      if (selection_->plan(fed, head).kept < tokens) {
         return false;
       }
     }
@@ -72,9 +73,17 @@ void KvCache::observe(const kernels::QueryChunk& chunk,
   const auto queries =
       static_cast<std::size_t>(shape_.batch) * static_cast<std::size_t>(shape_.heads);
   const auto dim = static_cast<std::size_t>(shape_.head_dim);
-  if (const int window = std::max(needs_.window, codec_.keys.window); window > 0) {
-    scoring.keep_queries(
-        {.out = at<std::byte>(at_.queries), .chunk = chunk, .window = window, .keys = prompt_});
+  if (needs_.window > 0) {
+    scoring.keep_queries({.out = at<std::byte>(at_.queries),
+                          .chunk = chunk,
+                          .window = needs_.window,
+                          .keys = prompt_});
+  }
+  if (codec_.keys.window > 0) {
+    scoring.keep_queries({.out = at<std::byte>(at_.channel_queries),
+                          .chunk = chunk,
+                          .window = codec_.keys.window,
+                          .keys = prompt_});
   }
   if (needs_.column_sums) {
     if (first) {
@@ -205,7 +214,7 @@ void KvCache::keep_of_prompt(int layer, const kernels::KvView& prompt, const Lay
         {.channels =
              layers_[static_cast<std::size_t>(layer)].as<std::int16_t>(layout.keys.kept_channels),
          .count = layout.keys.channels,
-         .query = context.queries,
+         .query = at<std::byte>(at_.channel_queries),
          .window = codec_.keys.window,
          .kv = prompt,
          .keys = prompt_,

@@ -34,7 +34,9 @@ struct Codec {
   SideCodec values{.native = true};
 
   /// Entries that wait must come in order and never leave.
-  [[nodiscard]] bool append_only() const { return keys.waiting > 0 || keys.pruned > 0.0; }
+  [[nodiscard]] bool append_only() const {
+    return keys.waiting > 0 || values.waiting > 0 || keys.pruned > 0.0;
+  }
   /// Something of it is chosen from a prompt's queries.
   [[nodiscard]] bool needs_prompt() const { return keys.pruned > 0.0; }
 };

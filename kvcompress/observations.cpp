@@ -67,13 +67,15 @@ void take_prompt(const Policy& policy,
                  ObservationLayout& at) {
   const Counts count(shape);
   const Needs needs = policy.selection->needs(Feed::kPrompt);
-  const auto window = Counts::size(std::max(needs.window, policy.codec.keys.window));
+  const auto window = Counts::size(needs.window);
+  const std::size_t query = count.query_heads * count.head_dim * size_of(shape.dtype);
   const std::size_t scores = count.kv_heads * count.prompt * sizeof(double);
   at.kept_stride = shape.prompt;
   at.prompt_heads = bytes.take(count.kv_heads * sizeof(kernels::HeadCursor));
   at.counts = bytes.take(Counts::size(shape.kv_heads) * sizeof(std::int32_t));
   at.kept = bytes.take(count.kv_heads * count.prompt * sizeof(std::int32_t));
-  at.queries = bytes.take(window * count.query_heads * count.head_dim * size_of(shape.dtype));
+  at.queries = bytes.take(window * query);
+  at.channel_queries = bytes.take(Counts::size(policy.codec.keys.window) * query);
   at.rows = bytes.take(needs.rows ? count.query_heads * count.prompt * sizeof(float) : 0);
   at.scores = bytes.take(scores);
   at.spare = bytes.take(needs.spare_scores ? scores : 0);
@@ -99,8 +101,9 @@ void take_steps(const Policy& policy,
   const auto paging = policy.selection->paging();
   if (paging) {
     at.all_pages = static_cast<int>((at.capacity + paging->page - 1) / paging->page);
-    at.pages_read =
-        static_cast<int>(std::min<std::int64_t>(at.all_pages, paging->budget / paging->page));
+    // A budget for everything also reads the last page, which may be part filled.
+    at.pages_read = paging->budget >= at.capacity ? at.all_pages
+                                                  : static_cast<int>(paging->budget / paging->page);
   }
   at.pages = bytes.take(count.kv_heads * Counts::size(at.pages_read) * sizeof(std::int32_t));
 }

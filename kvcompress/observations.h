@@ -15,7 +15,8 @@ struct ObservationLayout {
   std::size_t prompt_heads = 0;   ///< HeadCursor [batch, kv_heads]: a prompt as if stored
   std::size_t counts = 0;         ///< int32 [kv_heads]: entries kept of the layer being cut
   std::size_t kept = 0;           ///< int32 [batch, kv_heads, kept_stride]
-  std::size_t queries = 0;        ///< [batch, window, heads, head_dim]
+  std::size_t queries = 0;        ///< [batch, window, heads, head_dim], the selection's window
+  std::size_t channel_queries = 0;  ///< likewise, the window that chooses channels
   std::size_t rows = 0;           ///< float [batch, heads, prompt]
   std::size_t scores = 0;         ///< double [batch, kv_heads, prompt]
   std::size_t spare = 0;          ///< likewise

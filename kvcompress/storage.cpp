@@ -26,9 +26,9 @@ class Bytes {
   std::size_t end_ = 0;
 };
 
-// Slots of one head when prompts of `prompt` tokens are fed.
-std::int32_t room_for(const HeadPlan& plan, const CacheShape& shape, std::int32_t prompt) {
-  const std::int32_t appended = plan.kept + shape.tokens - prompt;
+// Slots of one head that holds what `plan` says and takes so many steps.
+std::int32_t room_for(const HeadPlan& plan, std::int32_t steps) {
+  const std::int32_t appended = plan.kept + steps;
   if (plan.budget == 0) {
     return appended;
   }
@@ -37,21 +37,17 @@ std::int32_t room_for(const HeadPlan& plan, const CacheShape& shape, std::int32_
 }
 
 std::int32_t room_of(const Policy& policy, const CacheShape& shape, int layer, int kv_head) {
-  const auto room = [&](std::int32_t prompt) {
+  const std::int32_t steps = shape.tokens - shape.prompt;
+  std::int32_t room = 0;
+  // Every length counts: of a shorter prompt a layer may keep more (pyramidkv).
+  for (std::int32_t prompt = shape.shortest_prompt > 0 ? shape.shortest_prompt : shape.prompt;
+       prompt <= shape.prompt;
+       ++prompt) {
     const HeadPlan plan =
         policy.selection->plan({layer, shape.layers, shape.kv_heads, prompt}, kv_head);
-    return room_for(plan, shape, prompt);
-  };
-  const std::int32_t longest = room(shape.prompt);
-  // What a shorter prompt leaves is fed no further than it does.
-  if (shape.shortest_prompt == 0) {
-    return longest;
+    room = std::max(room, room_for(plan, steps));
   }
-  const HeadPlan plan =
-      policy.selection->plan({layer, shape.layers, shape.kv_heads, shape.shortest_prompt}, kv_head);
-  CacheShape shorter = shape;
-  shorter.tokens = std::min(shape.tokens, shape.shortest_prompt + shape.tokens - shape.prompt);
-  return std::max(longest, room_for(plan, shorter, shape.shortest_prompt));
+  return room;
 }
 
 SideLayout lay_out_side(const SideCodec& codec,
@@ -119,6 +115,11 @@ LayerLayout lay_out_layer(const Policy& policy, const CacheShape& shape, int lay
   layout.values = lay_out_side(policy.codec.values, shape, layout, bytes);
   layout.bytes = bytes.end();
   return layout;
+}
+
+bool has_even_heads(const LayerLayout& layout) {
+  return std::ranges::all_of(
+      layout.heads, [&](const HeadRoom& room) { return room.capacity == layout.capacity; });
 }
 
 kernels::StoredView view_of(const LayerLayout& layout,

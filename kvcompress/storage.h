@@ -59,6 +59,9 @@ struct LayerLayout {
 
 [[nodiscard]] LayerLayout lay_out_layer(const Policy& policy, const CacheShape& shape, int layer);
 
+/// Every head has the room of the longest, so that slots of all heads lie at one stride.
+[[nodiscard]] bool has_even_heads(const LayerLayout& layout);
+
 /// The view of a layer laid out so and held in `buffer`.
 [[nodiscard]] kernels::StoredView view_of(const LayerLayout& layout,
                                           const Buffer& buffer,
