@@ -214,8 +214,10 @@ TEST_P(RunnerOn, PrefillEqualsStepsWhenNothingIsCut) {
 TEST_P(RunnerOn, HoldsWhatItPlans) {
   for (const char* spec : {"baseline", "streaming:budget=64", "window:budget=500"}) {
     const RunShape shape{.batch = 2, .prompt = 300, .tokens = 400};
-    const MemoryPlan plan =
-        Runner::plan(model_.config(), model_.backend(), kvcompress::parse_policy(spec), shape);
+    const MemoryPlan plan = Runner::plan(model_.config(),
+                                         model_.backend(),
+                                         kvcompress::parse_policy(spec, kvcompress::Feed::kPrompt),
+                                         shape);
     const auto runner = model_.runner(spec, shape);
     const MemoryStats stats = model_.backend().pool().stats();
     EXPECT_EQ(stats.of(MemoryClass::kWeights), plan.weights);
