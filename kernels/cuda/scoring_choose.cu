@@ -31,8 +31,10 @@ struct Row {
   const double* scores;
   int kv_heads;
 
+  // Of one head the index itself: a remainder costs more than the rest of a look.
+  __device__ int position_of(int i) const { return kv_heads == 1 ? i : i % args.keys; }
   __device__ std::uint64_t key(int i) const {
-    const int position = i % args.keys;
+    const int position = position_of(i);
     if (position >= args.keys - args.recent) {
       return rank_of(INFINITY);
     }
@@ -40,8 +42,10 @@ struct Row {
   }
   // The newer are larger, at one position the lower kv_head.
   __device__ std::uint64_t tie(int i) const {
-    return static_cast<std::uint64_t>(i % args.keys) * static_cast<unsigned>(kv_heads) +
-           static_cast<unsigned>(kv_heads - 1 - i / args.keys);
+    const int position = position_of(i);
+    const int kv_head = kv_heads == 1 ? 0 : i / args.keys;
+    return static_cast<std::uint64_t>(position) * static_cast<unsigned>(kv_heads) +
+           static_cast<unsigned>(kv_heads - 1 - kv_head);
   }
 };
 

@@ -11,6 +11,44 @@ namespace {
 
 constexpr int kWarps = kScoringBlock / kWarp;
 
+// e^x for x <= 0 in double; below -700 it is 0. Half the arithmetic of exp(): 2^(j / 64) comes from
+// a table, and the series to x^5 on [-ln 2 / 128, ln 2 / 128] leaves 4e-17.
+class Exponentials {
+ public:
+  static constexpr int kSteps = 64;
+
+  // `table` is shared by the block, which calls this as a whole.
+  __device__ explicit Exponentials(double* table) : table_(table) {
+    if (threadIdx.x < kSteps) {
+      table[threadIdx.x] = exp2(static_cast<double>(threadIdx.x) / kSteps);
+    }
+    __syncthreads();
+  }
+
+  __device__ double operator()(double x) const {
+    if (x < -700.0) {
+      return 0.0;
+    }
+    // Adding 1.5 x 2^52 leaves the nearest integer in the low bits.
+    constexpr double kShift = 6755399441055744.0;
+    const double shifted = fma(x, kSteps * 1.4426950408889634, kShift);
+    const int n = __double2loint(shifted);
+    const double whole = shifted - kShift;
+    double r = fma(whole, -6.93147180369123816490e-01 / kSteps, x);
+    r = fma(whole, -1.90821492927058770002e-10 / kSteps, r);
+    double p = fma(r, 1.0 / 120.0, 1.0 / 24.0);
+    p = fma(r, p, 1.0 / 6.0);
+    p = fma(r, p, 0.5);
+    p = fma(r * r, p, r);
+    const double step = table_[n & (kSteps - 1)];
+    const double value = fma(step, p, step);
+    return __hiloint2double(__double2hiint(value) + ((n >> 6) << 20), __double2loint(value));
+  }
+
+ private:
+  const double* table_;
+};
+
 // What an entry leaves by, the lowest first.
 struct Claim {
   int protection;
@@ -44,7 +82,7 @@ __device__ Claim lowest_of_warp(Claim claim) {
 // The softmax of one query head.
 struct HeadSoftmax {
   double largest;
-  double sum;
+  double inverse;  // of the sum
 };
 
 // A part of a row, by a warp.
@@ -68,7 +106,8 @@ struct Members {
   }
 };
 
-__device__ RowPart part_of_row(const float* row, int entries, int part, int parts) {
+__device__ RowPart
+part_of_row(const Exponentials& exponential, const float* row, int entries, int part, int parts) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   float largest = -INFINITY;
   for (int i = part * kWarp + lane; i < entries; i += parts * kWarp) {
@@ -77,13 +116,16 @@ __device__ RowPart part_of_row(const float* row, int entries, int part, int part
   largest = warp_max(largest);
   double sum = 0.0;
   for (int i = part * kWarp + lane; i < entries; i += parts * kWarp) {
-    sum += exp(static_cast<double>(row[i]) - static_cast<double>(largest));
+    sum += exponential(static_cast<double>(row[i]) - static_cast<double>(largest));
   }
   return {largest, warp_total(sum)};
 }
 
 // Fills `softmaxes` for every member, by the whole block.
-__device__ void make_softmaxes(HeadSoftmax* softmaxes, const Members& members, int entries) {
+__device__ void make_softmaxes(const Exponentials& exponential,
+                               HeadSoftmax* softmaxes,
+                               const Members& members,
+                               int entries) {
   __shared__ RowPart shared[kWarps];
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int parts = max(kWarps / members.count, 1);
@@ -92,8 +134,8 @@ __device__ void make_softmaxes(HeadSoftmax* softmaxes, const Members& members, i
     const int member = first + warp / parts;
     const bool present = warp / parts < at_once && member < members.count;
     if (present) {
-      const RowPart part =
-          part_of_row(members.rows + member * members.pitch, entries, warp % parts, parts);
+      const RowPart part = part_of_row(
+          exponential, members.rows + member * members.pitch, entries, warp % parts, parts);
       if (threadIdx.x % kWarp == 0) {
         shared[warp] = part;
       }
@@ -108,9 +150,9 @@ __device__ void make_softmaxes(HeadSoftmax* softmaxes, const Members& members, i
       for (int i = 0; i < parts; ++i) {
         const RowPart& part = shared[warp + i];
         const double difference = static_cast<double>(part.largest) - static_cast<double>(largest);
-        sum += part.largest == -INFINITY ? 0.0 : part.sum * exp(difference);
+        sum += part.largest == -INFINITY ? 0.0 : part.sum * exponential(difference);
       }
-      softmaxes[member] = {static_cast<double>(largest), sum};
+      softmaxes[member] = {static_cast<double>(largest), 1.0 / sum};
     }
     __syncthreads();
   }
@@ -118,6 +160,7 @@ __device__ void make_softmaxes(HeadSoftmax* softmaxes, const Members& members, i
 
 // The newest query's probability of a slot, reduced over the members.
 __device__ double probability(const EvictArgs& args,
+                              const Exponentials& exponential,
                               const Members& members,
                               const HeadSoftmax* softmaxes,
                               int slot) {
@@ -125,7 +168,7 @@ __device__ double probability(const EvictArgs& args,
   for (int member = 0; member < members.count; ++member) {
     const HeadSoftmax& softmax = softmaxes[member];
     const auto logit = static_cast<double>(members.rows[member * members.pitch + slot]);
-    const double next = exp(logit - softmax.largest) / softmax.sum;
+    const double next = exponential(logit - softmax.largest) * softmax.inverse;
     figure = args.reduce == Reduce::kMax ? fmax(figure, next) : figure + next;
   }
   const bool mean = args.reduce == Reduce::kMean || args.reduce == Reduce::kAll;
@@ -155,6 +198,7 @@ struct Head {
 
   // The score of a slot after this step.
   __device__ double updated(const EvictArgs& args,
+                            const Exponentials& exponential,
                             const Members& members,
                             const HeadSoftmax* softmaxes,
                             int slot) const {
@@ -169,9 +213,10 @@ struct Head {
                                          .position = newest})
                          : scores[slot];
       case Update::kSum:
-        return (is_newest ? 0.0 : scores[slot]) + probability(args, members, softmaxes, slot);
+        return (is_newest ? 0.0 : scores[slot]) +
+               probability(args, exponential, members, softmaxes, slot);
       case Update::kReplace:
-        return probability(args, members, softmaxes, slot);
+        return probability(args, exponential, members, softmaxes, slot);
       case Update::kGiven:
         break;
     }
@@ -192,19 +237,21 @@ struct Head {
 __global__ void __launch_bounds__(kScoringBlock) evict_kernel(EvictArgs args) {
   extern __shared__ __align__(16) unsigned char raw[];
   __shared__ Claim claims[kWarps];
+  __shared__ double table[Exponentials::kSteps];
   auto* softmaxes = reinterpret_cast<HeadSoftmax*>(raw);
   allow_next();
+  const Exponentials exponential(table);
   wait_for_inputs();
   const Head head(args);
   const Members members(args, head.batch, head.kv_head);
   const int entries = head.cursor.entries;
   if (reads_rows(args.update)) {
-    make_softmaxes(softmaxes, members, entries);
+    make_softmaxes(exponential, softmaxes, members, entries);
   }
   constexpr Claim kNone = {3, INFINITY, 0x7fffffff, 0};
   Claim lowest = kNone;
   for (int slot = threadIdx.x; slot < entries; slot += kScoringBlock) {
-    const double score = head.updated(args, members, softmaxes, slot);
+    const double score = head.updated(args, exponential, members, softmaxes, slot);
     lowest = lower(lowest, head.claim_of(args, slot, score));
     head.scores[slot] = score;
     if (slot == head.cursor.slot) {

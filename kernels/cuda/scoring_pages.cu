@@ -45,6 +45,22 @@ __device__ int pages_of(const ChoosePagesArgs& args, int index) {
   return (args.heads[index].entries + args.page - 1) / args.page;
 }
 
+// Most channels of a lane.
+constexpr int kOwn = 256 / kWarp;
+
+// max(q least, q most). Products of 16-bit floats are exact in f32, and widening a double costs
+// more than all else here.
+template <typename T>
+__device__ double upper(T query, float least, float most) {
+  if constexpr (sizeof(T) == 2) {
+    const float q = to_float(query);
+    return fmaxf(q * least, q * most);
+  } else {
+    const double q = to_float(query);
+    return fmax(q * static_cast<double>(least), q * static_cast<double>(most));
+  }
+}
+
 // A warp takes one page of a kv_head. The newest page gets +infinity.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) bound_pages_kernel(ChoosePagesArgs args, double* out) {
@@ -61,16 +77,24 @@ __global__ void __launch_bounds__(kThreads) bound_pages_kernel(ChoosePagesArgs a
     return;
   }
   const std::int64_t at = static_cast<std::int64_t>(index) * args.all_pages + page;
-  const float* bounds = args.bounds + at * 2 * dim;
+  float least[kOwn];
+  float most[kOwn];
+#pragma unroll
+  for (int i = 0; i < kOwn; ++i) {
+    const int c = lane + i * kWarp;
+    least[i] = c < dim ? args.bounds[at * 2 * dim + c] : 0.0F;
+    most[i] = c < dim ? args.bounds[(at * 2 + 1) * dim + c] : 0.0F;
+  }
   // The groups of a row's kv_heads lie one behind the other.
   const T* query =
       static_cast<const T*>(args.query) + static_cast<std::int64_t>(index) * group * dim;
   double figure = 0.0;
   for (int member = 0; member < group; ++member) {
     double bound = 0.0;
-    for (int c = lane; c < dim; c += kWarp) {
-      const double q = to_float(query[member * dim + c]);
-      bound += fmax(q * static_cast<double>(bounds[c]), q * static_cast<double>(bounds[dim + c]));
+#pragma unroll
+    for (int i = 0; i < kOwn; ++i) {
+      const int c = lane + i * kWarp;
+      bound += c < dim ? upper(query[member * dim + c], least[i], most[i]) : 0.0;
     }
     bound = warp_total(bound);
     if (member == 0) {
@@ -129,6 +153,7 @@ void CudaScoring::page_bounds(const PageBoundsArgs& args) {
 void CudaScoring::choose_pages(const ChoosePagesArgs& args) {
   KVG_EXPECT(args.reduce != Reduce::kAll && args.count > 0,
              "pages are reduced over the group, and the newest is among them");
+  KVG_EXPECT(args.shape.head_dim <= kOwn * kWarp, "a warp holds a page's bounds");
   if (args.batch == 0 || args.all_pages == 0) {
     return;
   }
