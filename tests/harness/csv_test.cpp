@@ -70,13 +70,35 @@ TEST_F(CsvReporter, GivesEveryRowAFieldForEveryColumn) {
 
 TEST_F(CsvReporter, WritesFiguresThatReadBack) {
   const auto rows = parse_csv(documents_[1]);
-  EXPECT_EQ(field(rows, 1, "policy"), "streaming:budget=256,sinks=4,positions=cache");
+  EXPECT_EQ(field(rows, 1, "policy"), "streaming:budget=256,sinks=4,decode=evict,positions=cache");
   EXPECT_EQ(std::stod(field(rows, 1, "ttft")), 0.0012345678);
   EXPECT_EQ(field(rows, 1, "memory_unaccounted_bytes"), "-7");
   EXPECT_EQ(field(rows, 1, "peak_memory_gb"), "1.5");
   EXPECT_EQ(field(rows, 1, "peak_vram_gb"), "");
   EXPECT_EQ(field(rows, 1, "samples"), "1");
   EXPECT_EQ(field(rows, 1, "error"), "");
+}
+
+TEST_F(CsvReporter, WritesWhatIsKeptAndHeld) {
+  const auto rows = parse_csv(documents_[1]);
+  EXPECT_EQ(field(rows, 1, "budget_requested"), "256");
+  EXPECT_EQ(field(rows, 1, "kept_entries_mean"), "250.5");
+  EXPECT_EQ(field(rows, 1, "kept_entries_min"), "248");
+  EXPECT_EQ(field(rows, 1, "kept_entries_max"), "255");
+  EXPECT_EQ(field(rows, 1, "kept_fraction"), "0.125");
+  EXPECT_EQ(field(rows, 1, "bits_per_element"), "5.25");
+  EXPECT_EQ(field(rows, 1, "kv_bytes"), "2");
+  EXPECT_EQ(field(rows, 1, "kv_bytes_read_per_step"), "4096");
+  for (const char* key : {"budget_requested",
+                          "kept_entries_mean",
+                          "kept_entries_min",
+                          "kept_entries_max",
+                          "kept_fraction",
+                          "bits_per_element",
+                          "kv_bytes",
+                          "kv_bytes_read_per_step"}) {
+    EXPECT_EQ(field(rows, 2, key), "") << key << " of a failed row";
+  }
 }
 
 TEST_F(CsvReporter, QuotesWhatHoldsQuotesAndCommas) {

@@ -10,7 +10,8 @@ namespace kvg::harness {
 inline Record measured_record() {
   Record record;
   record.method = "streaming_256";
-  record.policy = "streaming:budget=256,sinks=4,positions=cache";
+  record.policy = "streaming:budget=256,sinks=4,decode=evict,positions=cache";
+  record.budget_requested = "256";
   record.model = "tiny-llama";
   record.dataset = "persuasion";
   record.protocol = "stream";
@@ -29,6 +30,10 @@ inline Record measured_record() {
   record.accuracy = 0.34375;
   record.eval_tokens = 5997;
   record.final_cache_size = 256.0;
+  record.kept_entries = kvcompress::KeptEntries{.mean = 250.5, .min = 248, .max = 255};
+  record.kept_fraction = 0.125;
+  record.bits_per_element = 5.25;
+  record.kv_bytes_read_per_step = 4096;
   record.memory = MemoryFigures{.weights_bytes = 1,
                                 .kv_bytes = 2,
                                 .activations_bytes = 3,
@@ -56,6 +61,7 @@ inline Record unscored_record() {
   Record record = measured_record();
   record.method = "baseline";
   record.policy = "baseline";
+  record.budget_requested = "";
   record.tpot = {};
   record.throughput = 12345.6;
   record.perplexity = {};
@@ -70,7 +76,7 @@ inline Record unscored_record() {
 inline Record failed_record() {
   Record record;
   record.method = "window:budget=8";
-  record.policy = "window:budget=8,positions=cache";
+  record.policy = "window:budget=8,decode=evict,positions=cache";
   record.model = "tiny-llama";
   record.status = Status::kFailed;
   record.error = "it said \"no\", twice";

@@ -27,14 +27,34 @@ TEST(JsonReporter, WritesEveryFieldOfTheContract) {
   EXPECT_EQ(document.at("schema"), "kvgauge.run/1");
   ASSERT_EQ(document.at("records").size(), 2U);
   for (const json& record : document.at("records")) {
-    for (const char* key : {"method",       "policy",         "model",
-                            "dataset",      "protocol",       "device",
-                            "ttft",         "tpot",           "throughput",
-                            "total_time",   "perplexity",     "perplexity_stderr",
-                            "accuracy",     "eval_tokens",    "final_cache_size",
-                            "peak_vram_gb", "peak_memory_gb", "memory",
-                            "samples",      "status",         "error",
-                            "seed"}) {
+    for (const char* key : {"method",
+                            "policy",
+                            "model",
+                            "dataset",
+                            "protocol",
+                            "device",
+                            "ttft",
+                            "tpot",
+                            "throughput",
+                            "total_time",
+                            "perplexity",
+                            "perplexity_stderr",
+                            "accuracy",
+                            "eval_tokens",
+                            "final_cache_size",
+                            "peak_vram_gb",
+                            "peak_memory_gb",
+                            "memory",
+                            "samples",
+                            "status",
+                            "error",
+                            "seed",
+                            "budget_requested",
+                            "kept_entries",
+                            "kept_fraction",
+                            "bits_per_element",
+                            "kv_bytes",
+                            "kv_bytes_read_per_step"}) {
       EXPECT_TRUE(record.contains(key)) << key;
     }
     for (const char* key : {"weights_bytes",
@@ -47,6 +67,9 @@ TEST(JsonReporter, WritesEveryFieldOfTheContract) {
                             "unaccounted_bytes",
                             "predicted_peak_bytes"}) {
       EXPECT_TRUE(record.at("memory").contains(key)) << key;
+    }
+    for (const char* key : {"mean", "min", "max"}) {
+      EXPECT_TRUE(record.at("kept_entries").contains(key)) << key;
     }
   }
 }
@@ -69,13 +92,29 @@ TEST(JsonReporter, WritesFiguresThatReadBack) {
   EXPECT_TRUE(record.at("error").is_null());
 }
 
+TEST(JsonReporter, WritesWhatIsKeptAndHeld) {
+  const json record = run_document().at("records").at(0);
+  EXPECT_EQ(record.at("budget_requested"), "256");
+  EXPECT_EQ(record.at("kept_entries"), (json{{"mean", 250.5}, {"min", 248}, {"max", 255}}));
+  EXPECT_EQ(record.at("kept_fraction"), 0.125);
+  EXPECT_EQ(record.at("bits_per_element"), 5.25);
+  EXPECT_EQ(record.at("kv_bytes"), 2);
+  EXPECT_EQ(record.at("kv_bytes_read_per_step"), 4096);
+}
+
 TEST(JsonReporter, GivesAFailedRowItsErrorAndNoFigures) {
   const json record = run_document().at("records").at(1);
   EXPECT_EQ(record.at("status"), "failed");
   EXPECT_EQ(record.at("error"), "it said \"no\", twice");
   EXPECT_TRUE(record.at("ttft").is_null());
   EXPECT_TRUE(record.at("memory").at("kv_bytes").is_null());
+  EXPECT_TRUE(record.at("kept_entries").at("mean").is_null());
+  EXPECT_TRUE(record.at("kv_bytes").is_null());
   EXPECT_TRUE(record.at("samples").empty());
+}
+
+TEST(JsonRecord, HasNoBudgetWhereNoneWasAskedFor) {
+  EXPECT_TRUE(to_json(unscored_record()).at("budget_requested").is_null());
 }
 
 TEST(JsonRecord, GivesVramOnCudaAlone) {

@@ -118,14 +118,86 @@ TEST_F(Program, RefusesBadFlags) {
   expect_refused("run --csv a --json ./a", "two outputs cannot share the file ./a");
   expect_refused("run --csv ''", "cannot write to a file without a name");
   expect_refused("run --memory-limit ''", "such as 8GiB");
-  expect_refused("list nosuch", "known: policies, models, datasets, devices");
+  expect_refused("list nosuch", "known: policies, codecs, models, datasets, devices");
+}
+
+// A model of 15 GB whose weights nobody waits for.
+TEST_F(Program, RefusesBadSpecsBeforeAnyModelIsLoaded) {
+  struct Bad {
+    std::string arguments;
+    std::string part;
+  };
+  const std::string pairs = "; pairs that have one: f32/f32, f16/f16, ";
+  const std::vector<Bad> bad{
+      {"--policy streaming:budget=0", "policy streaming: budget=0 is not allowed; budget is a "},
+      {"--policy streaming:budget=3,sinks=4", "budget=3 is below sinks=4; allowed: from 4"},
+      {"--policy int4:group=48", "group=48 does not divide keys of head_dim 128"},
+      {"--policy h2o:keep=1.5", "policy h2o: keep=1.5 is not allowed; keep is a number above 0"},
+      {"--policy h2o:keep=0.5", "policy h2o: keep= is a share of the prompt, and here is none"},
+      {"--policy streaming_64+kivi2", "but streaming evicts in steps; allowed: baseline and"},
+      {"--policy baseline+k=int2,v=fp8", pairs},
+      {"--policy baseline+nosuch", "no codec named \"nosuch\"; known: f32, f16, bf16, fp8, int8"},
+      {"--policy nosuch+int4", "no policy named \"nosuch\"; known: baseline, window"},
+      {"--policy snapkv_64", "policy snapkv cuts after a prompt, and here is none"},
+      {"--policy think", "its channels are chosen from a prompt, and here is none"},
+      {"--policy suite:nosuch", "no suite named \"nosuch\"; known: suite:eviction, suite:codecs"},
+      {"--policy duo:matrix=nosuch", "policy duo: matrix=nosuch cannot be read"},
+      {"--policy quest_64+kivi4", "allowed: codecs without entries that wait"},
+      {"--policy h2o:budget=8,positions=cache", "policy h2o has no parameter \"positions\""},
+      {"--protocol split --policy snapkv:budget=32", "budget=32 is below window + 1"},
+      {"--protocol split --policy adakv:budget=64,decode=evict", "allowed: append"}};
+  for (const Bad& each : bad) {
+    expect_refused("run --device cpu --model synthetic:llama-3.1-8b " + each.arguments, each.part);
+    EXPECT_EQ(std::ranges::count(err_, '\n'), 1) << err_;
+  }
+}
+
+TEST_F(Program, RunsAllThatTheProtocolCarriesAndNamesTheRest) {
+  ASSERT_EQ(run(std::string(kSmall) + "--policy all --json a.json"), 0) << err_;
+  const json stream = json::parse(read("a.json")).at("records");
+  EXPECT_EQ(std::ranges::count(out_, '\n'), 2 + static_cast<std::ptrdiff_t>(stream.size())) << out_;
+  for (const char* method : {"snapkv",
+                             "pyramidkv",
+                             "adakv",
+                             "knorm",
+                             "keydiff",
+                             "lagkv",
+                             "expected",
+                             "observed",
+                             "chunkkv",
+                             "criticalkv"}) {
+    const std::string line = "warning: left out: policy " + std::string(method) +
+                             " cuts after a prompt, and here is none";
+    EXPECT_NE(err_.find(line), std::string::npos) << method << "\n" << err_;
+  }
+  EXPECT_NE(err_.find("warning: left out: policy baseline+think"), std::string::npos) << err_;
+  EXPECT_EQ(std::ranges::count(err_, '\n'), 11) << err_;
+  ASSERT_EQ(run(std::string(kSmall) + "--protocol split --policy all --json a.json"), 0) << err_;
+  EXPECT_EQ(err_, "");
+  EXPECT_EQ(json::parse(read("a.json")).at("records").size(), stream.size() + 11);
+  for (const json& record : stream) {
+    EXPECT_EQ(record.at("status"), "ok") << record;
+    EXPECT_GT(record.at("perplexity"), 1.0) << record;
+    EXPECT_GT(record.at("bits_per_element"), 1.0) << record;
+  }
+}
+
+TEST_F(Program, RunsASuite) {
+  ASSERT_EQ(run(std::string(kSmall) + "--policy suite:quick --policy window_4 --csv a.csv"), 0);
+  EXPECT_EQ(err_,
+            "warning: left out: policy snapkv cuts after a prompt, and here is none; allowed "
+            "in the protocols that have one: split, speed\n");
+  const std::string csv = read("a.csv");
+  EXPECT_NE(csv.find("\nbaseline,"), std::string::npos) << csv;
+  EXPECT_NE(csv.find("\nkivi2,"), std::string::npos) << csv;
+  EXPECT_NE(csv.find("\nwindow_4,"), std::string::npos) << csv;
 }
 
 TEST_F(Program, TellsWhatIsWrongWithACommandLine) {
   expect_refused("", "no command is given; known: run, info, list, report\n");
   expect_refused("walk --fast", "no command named \"walk\"; known: run, info, list, report\n");
   expect_refused("run --seed 1 --seed 2", "--seed is given more than once; see kvgauge run --help");
-  expect_refused("list", "list needs policies, models, datasets or devices; see kvgauge list");
+  expect_refused("list", "list needs policies, codecs, models, datasets or devices");
   expect_refused("report", "report needs files that `kvgauge run --json` wrote");
 }
 
@@ -190,6 +262,15 @@ TEST_F(Program, PredictsWithoutRunning) {
   EXPECT_EQ(std::ranges::count(out_, '\n'), 6) << out_;
 }
 
+TEST_F(Program, PredictsWhatDoesNotFit) {
+  ASSERT_EQ(run("run --device cpu --dry-run --model synthetic:llama-3.1-8b --max-tokens 100000 "
+                "--num-samples 1 --policy f32,int4 --memory-limit 20GiB"),
+            0)
+      << err_;
+  EXPECT_NE(out_.find("  does not fit\nint4 "), std::string::npos) << out_;
+  EXPECT_EQ(out_.find("does not fit", out_.find("\nint4 ")), std::string::npos) << out_;
+}
+
 TEST_F(Program, TellsOfItself) {
   EXPECT_EQ(run("--version"), 0);
   EXPECT_TRUE(out_.starts_with("kvgauge 0.")) << out_;
@@ -207,12 +288,32 @@ TEST_F(Program, TellsOfItself) {
 TEST_F(Program, ListsWhatARunCanBeGiven) {
   const std::vector<std::pair<std::string, std::string>> expected{
       {"policies", "streaming"},
+      {"codecs", "kivi2"},
       {"models", "synthetic:pythia-2.8b"},
       {"datasets", "persuasion"},
       {"devices", "cpu: "}};
   for (const auto& [what, part] : expected) {
     EXPECT_EQ(run("list " + what), 0) << what;
     EXPECT_NE(out_.find(part), std::string::npos) << out_;
+  }
+}
+
+TEST_F(Program, ListsWhatParametersMayBe) {
+  ASSERT_EQ(run("list policies"), 0);
+  for (const char* line :
+       {"\n  keep=(0..1], optional: ",
+        "\n  decode=append|evict, default append after a prompt, else evict: ",
+        "\nsnapkv: what the last queries of the prompt attend to; needs a prompt: split, speed (",
+        "\n  decode=append|evict, default append: ",
+        "\n  matrix=TEXT, required: ",
+        "\n  safeguard=(0..1], default 0.2: "}) {
+    EXPECT_NE(out_.find(line), std::string::npos) << line << out_;
+  }
+  ASSERT_EQ(run("list codecs"), 0);
+  for (const char* line : {"\nint4: 4-bit integers\n  group=0..256, default 32: ",
+                           "\nthink: keys without their least wanted channels; needs a prompt",
+                           "pairs of keys/values: f32/f32, f16/f16, "}) {
+    EXPECT_NE(out_.find(line), std::string::npos) << line << out_;
   }
 }
 

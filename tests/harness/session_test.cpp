@@ -99,7 +99,7 @@ TEST_F(RunSession, YieldsOneRecordAPolicyInTheOrderGiven) {
   ASSERT_EQ(records.size(), 3U);
   EXPECT_EQ(records[0].method, "baseline");
   EXPECT_EQ(records[1].method, "streaming_16");
-  EXPECT_EQ(records[1].policy, "streaming:budget=16,sinks=4,positions=cache");
+  EXPECT_EQ(records[1].policy, "streaming:budget=16,sinks=4,decode=evict,positions=cache");
   EXPECT_EQ(records[2].method, "window:budget=8,positions=original");
   EXPECT_EQ(failed_, 0U);
   for (const Record& record : records) {
@@ -193,7 +193,7 @@ TEST_F(RunSession, SplitScoresTheRestOfEachSample) {
     EXPECT_EQ(record.eval_tokens, 2 * 20);
   }
   EXPECT_EQ(*kept_->records_[0].final_cache_size, 39.0);
-  EXPECT_EQ(*kept_->records_[1].final_cache_size, 16.0);
+  EXPECT_EQ(*kept_->records_[1].final_cache_size, 35.0) << "16 of the prompt and 19 appended";
   experiment.prefill = 39;
   EXPECT_EQ(run(experiment)[1].eval_tokens, 2);
   EXPECT_FALSE(kept_->records_[1].tpot);
@@ -218,7 +218,8 @@ TEST_F(RunSession, SpeedGeneratesForEveryRow) {
     EXPECT_NEAR(*record.prefill_throughput * *record.ttft, 36.0, 1e-6);
   }
   EXPECT_EQ(*records[0].final_cache_size, 20.0);
-  EXPECT_EQ(*records[1].final_cache_size, 16.0);
+  EXPECT_EQ(*records[1].final_cache_size, 20.0) << "the prompt is within the budget";
+  EXPECT_EQ(*records[2].final_cache_size, 16.0) << "8 of the prompt and 8 appended";
 }
 
 TEST_F(RunSession, ScoresNothingOfASyntheticModel) {

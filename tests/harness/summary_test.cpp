@@ -105,6 +105,24 @@ TEST(ToSample, HoldsTheFiguresOfOneTrace) {
   EXPECT_FALSE(to_sample(two_samples()[0], false).nll_sum);
 }
 
+TEST(SummariseCache, AveragesOverSamplesAndKeepsTheExtremes) {
+  std::vector<Trace> traces = two_samples();
+  traces[0].kept = {.mean = 8.0, .min = 7, .max = 10};
+  traces[0].kept_fraction = 0.5;
+  traces[0].step_read_bytes = 100.0;
+  traces[1].kept = {.mean = 5.0, .min = 2, .max = 6};
+  traces[1].kept_fraction = 0.25;
+  traces[1].step_read_bytes = 301.0;
+  Record record;
+  summarise_cache(traces, record);
+  ASSERT_TRUE(record.kept_entries);
+  EXPECT_DOUBLE_EQ(record.kept_entries->mean, 6.5);
+  EXPECT_EQ(record.kept_entries->min, 2);
+  EXPECT_EQ(record.kept_entries->max, 10);
+  EXPECT_DOUBLE_EQ(*record.kept_fraction, 0.375);
+  EXPECT_EQ(*record.kv_bytes_read_per_step, 201) << "whole bytes";
+}
+
 TEST(KeepScore, RefusesALikelihoodThatIsNoNumber) {
   Trace kept = two_samples()[0];
   testing_support::expect_throw<Error>(
