@@ -49,8 +49,12 @@ __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
   work.entries = head.entries;
   work.packed_keys = head.packed_keys;
   work.packed_values = head.packed_values;
-  const int visible =
-      args.pages.pages == nullptr ? head.entries : args.pages.count * args.pages.page;
+  int visible = head.entries;
+  if (args.pages.pages != nullptr) {
+    // Pages that are there come first, and no head has more of them than its entries fill.
+    const int page = args.pages.page;
+    visible = min(args.pages.count, (head.entries + page - 1) / page) * page;
+  }
   const int length = chunk_length(visible, args.most_chunks);
   work.chunks = (visible + length - 1) / length;
   work.begin = static_cast<int>(blockIdx.x) * length;

@@ -29,16 +29,10 @@ constexpr int most_chunks(const HeadShape& shape) {
   return std::clamp(kBusyBlocks / std::max(shape.kv_heads, 1), kMinMostChunks, kMaxChunks);
 }
 
+// The last page may reach beyond the capacity, but by less than a chunk.
 constexpr int chunk_count(const HeadShape& shape, std::int64_t capacity) {
   return static_cast<int>(
-      std::min<std::int64_t>(most_chunks(shape), (capacity + kMinChunk - 1) / kMinChunk));
-}
-
-// Pages may reach beyond the capacity by less than one of them.
-std::int64_t visible_entries(const AttendArgs& args) {
-  return args.pages.pages == nullptr
-             ? args.kv.capacity
-             : static_cast<std::int64_t>(args.pages.count) * args.pages.page;
+      std::min<std::int64_t>(most_chunks(shape), (capacity + kMinChunk - 1) / kMinChunk + 1));
 }
 
 ScaleKind scale_kind_of(const Form& form) {
@@ -128,9 +122,9 @@ FormPair pair_of(const AttendArgs& args) {
   const bool may_wait = is_pruned(pair.keys) || is_per_channel(pair.keys);
   KVG_EXPECT(may_wait || (keys.waiting == nullptr && args.kv.values.waiting == nullptr),
              "entries wait beside pruned keys and keys with scales per channel alone");
-  KVG_EXPECT(
-      args.pages.pages == nullptr || std::has_single_bit(static_cast<unsigned>(args.pages.page)),
-      "pages have a power of two of entries");
+  const auto page = static_cast<unsigned>(args.pages.page);
+  KVG_EXPECT(args.pages.pages == nullptr || (std::has_single_bit(page) && page <= kMinChunk),
+             "pages have a power of two of entries, at most " + std::to_string(kMinChunk));
   KVG_EXPECT(args.kv.values.waiting == nullptr || args.kv.values.form.transform == Transform::kNone,
              "values that wait are not mixed with turned ones");
   return pair;
@@ -157,7 +151,7 @@ AttendKernelArgs kernel_args_of(const AttendArgs& args,
           .shape = args.shape,
           .scratch = scratch,
           .batch = args.batch,
-          .chunks = chunk_count(args.shape, visible_entries(args)),
+          .chunks = chunk_count(args.shape, args.kv.capacity),
           .most_chunks = most_chunks(args.shape),
           .group = args.shape.heads / args.shape.kv_heads};
 }
