@@ -70,8 +70,9 @@ TinyModel::TinyModel(std::string_view family)
 
 void TinyModel::make_keys_equal(bool bias) {
   const kernels::HeadShape& heads = source_.config.heads;
-  const auto first = static_cast<std::size_t>(heads.heads * heads.head_dim);
-  const auto rows = static_cast<std::size_t>(heads.kv_heads * heads.head_dim);
+  const auto head_dim = static_cast<std::size_t>(heads.head_dim);
+  const std::size_t first = static_cast<std::size_t>(heads.heads) * head_dim;
+  const std::size_t rows = static_cast<std::size_t>(heads.kv_heads) * head_dim;
   const auto columns = static_cast<std::size_t>(source_.config.hidden);
   const std::vector<float> zeros(rows * columns, 0.0F);
   for (const model::LayerWeights& layer : weights_.layers) {

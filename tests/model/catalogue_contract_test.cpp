@@ -82,7 +82,7 @@ TEST_P(CatalogueContract, PromptsKeepTheBudgetAndStepsGoOnAsTheyShould) {
         selection.spec + codec.text,
         {.prompt = 3 * kBudget, .tokens = 3 * kBudget + kSteps, .shortest_prompt = 1});
     for (const std::int32_t prompt : {1, kBudget - 1, kBudget, kBudget + 1, 3 * kBudget}) {
-      const auto ids = random_ids(static_cast<std::size_t>(prompt + kSteps), 2);
+      const auto ids = random_ids(static_cast<std::size_t>(prompt) + kSteps, 2);
       const Trace trace = trace_of(*runner, ids, prompt);
       for (std::int32_t steps = 0; steps <= kSteps; ++steps) {
         EXPECT_DOUBLE_EQ(trace.entries[static_cast<std::size_t>(steps)],
@@ -90,6 +90,24 @@ TEST_P(CatalogueContract, PromptsKeepTheBudgetAndStepsGoOnAsTheyShould) {
             << prompt << " + " << steps;
       }
       EXPECT_DOUBLE_EQ(trace.kept.mean, entries_by_definition(selection, prompt, 0)) << prompt;
+    }
+  });
+}
+
+TEST_P(CatalogueContract, AShortPromptGrowsIntoTheBudget) {
+  constexpr std::int32_t kShort = kBudget - 3;
+  constexpr std::int32_t kSteps = kBudget + 2;
+  for_each_pair([&](const Chosen& selection, const CodecText& codec, Feed feed) {
+    if (feed == Feed::kSteps) {
+      return;
+    }
+    const auto runner =
+        model_.runner(selection.spec + codec.text, {.prompt = kShort, .tokens = kShort + kSteps});
+    const Trace trace = trace_of(*runner, random_ids(kShort + kSteps, 9), kShort);
+    for (std::int32_t steps = 0; steps <= kSteps; ++steps) {
+      EXPECT_DOUBLE_EQ(trace.entries[static_cast<std::size_t>(steps)],
+                       entries_by_definition(selection, kShort, steps))
+          << steps;
     }
   });
 }
@@ -156,10 +174,8 @@ std::vector<float> last_logits(Runner& runner,
     (void)runner.prefill(prompts, none);
   }
   for (auto i = static_cast<std::size_t>(prompt); i < texts[0].size(); ++i) {
-    std::vector<std::int32_t> tokens;
-    for (const auto& text : texts) {
-      tokens.push_back(text[i]);
-    }
+    std::vector<std::int32_t> tokens(texts.size());
+    std::ranges::transform(texts, tokens.begin(), [i](const auto& text) { return text[i]; });
     (void)runner.step(tokens, none);
   }
   return runner.logits();
@@ -195,7 +211,7 @@ TEST_P(CatalogueContract, ChunkedPrefillEqualsOneShot) {
     }
     const std::string spec = selection.spec + codec.text;
     RunShape shape = shape_of(feed);
-    const auto ids = random_ids(static_cast<std::size_t>(kPromptTokens + 2), 8);
+    const auto ids = random_ids(std::size_t{kPromptTokens} + 2, 8);
     const Trace whole = trace_of(*model_.runner(spec, shape), ids, kPromptTokens);
     shape.chunk = 7;
     const Trace chunked = trace_of(*model_.runner(spec, shape), ids, kPromptTokens);

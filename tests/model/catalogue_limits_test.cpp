@@ -68,8 +68,8 @@ INSTANTIATE_TEST_SUITE_P(
 // With keys of 0 every score of a head is equal, or falls with the number of queries that saw it:
 // what stays is then a window, or sinks and a window, written out by hand.
 struct Equivalent {
-  const char* spec;
-  const char* same_as;
+  const char* spec = nullptr;
+  const char* same_as = nullptr;
   bool steps = true;
   bool prompt = true;
 };
