@@ -118,11 +118,10 @@ constexpr int lane_channels(FormPair pair, int group) {
   if (group == 8) {
     return bits == 32 || bits < 4 ? 0 : 8;
   }
-  // Nvfp4 has groups of 16 channels, and a lane has one scale a row.
-  const int most = is_table(pair.keys) ? 16 : 32;
-  const int whole = bits == 32 ? 8 : 128 / bits;
+  // Not more than 16: nvfp4 has groups of 16 channels, and a lane has one scale a row; and queries
+  // and sums of 32 channels leave no registers for rows on their way.
   const int fewest = bits < 4 ? 16 : 8;
-  return group == 4 || bits == 3 ? fewest : (whole < most ? whole : most);
+  return group == 1 && bits <= 8 ? 16 : fewest;
 }
 
 /// The numbers of queries that kernels are compiled for.

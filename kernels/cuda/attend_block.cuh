@@ -29,16 +29,16 @@ inline constexpr float kLeast = -1e30F;
 
 /// Addresses of a block's work.
 struct BlockWork {
-  std::int64_t row = 0;          ///< of codes: the head's first
-  std::int64_t head = 0;         ///< [batch, kv_heads] index
-  std::int64_t first_query = 0;  ///< [batch, heads] index
-  int queries = 0;               ///< of this block
-  int begin = 0;                 ///< of the entries, or of the entries of the listed pages
-  int end = 0;
-  int entries = 0;
-  int packed_keys = 0;
-  int packed_values = 0;
-  int chunks = 0;  ///< that have work
+  std::int64_t row;          ///< of codes: the head's first
+  std::int64_t head;         ///< [batch, kv_heads] index
+  std::int64_t first_query;  ///< [batch, heads] index
+  int queries;               ///< of this block
+  int begin;                 ///< of the entries, or of the entries of the listed pages
+  int end;
+  int entries;
+  int packed_keys;
+  int packed_values;
+  int chunks;  ///< that have work
 };
 
 /// [sets][Group][head_dim] in shared memory: queries for stored keys, the same for sinks, and both
@@ -213,29 +213,30 @@ __device__ inline void finish_block(const AttendKernelArgs& args,
                                     float* shared) {
   const int dim = args.shape.head_dim;
   const bool single = work.chunks == 1;
-  for (int i = threadIdx.x; i < work.queries * dim; i += kAttendThreads) {
-    const int q = i / dim;
+  for (int q = 0; q < work.queries; ++q) {
     float largest = kLeast;
 #pragma unroll
     for (int warp = 0; warp < kAttendWarps; ++warp) {
       largest = fmaxf(largest, parts.largest[warp * Group + q]);
     }
-    float sum = 0.0F;
+    float shares[kAttendWarps];
     float weight = 0.0F;
 #pragma unroll
     for (int warp = 0; warp < kAttendWarps; ++warp) {
-      const float share = exp2_of(parts.largest[warp * Group + q] - largest);
-      sum = fmaf(share, parts.sums[warp * Group * dim + i], sum);
-      weight = fmaf(share, parts.weights[warp * Group + q], weight);
-    }
-    if (single) {
-      shared[i] = sum / weight;
-      continue;
+      shares[warp] = exp2_of(parts.largest[warp * Group + q] - largest);
+      weight = fmaf(shares[warp], parts.weights[warp * Group + q], weight);
     }
     float* partial = args.scratch.partials +
                      ((work.first_query + q) * args.chunks + blockIdx.x) * partial_floats(dim);
-    partial[i % dim] = sum;
-    if (i % dim == 0) {
+    for (int c = threadIdx.x; c < dim; c += kAttendThreads) {
+      float sum = 0.0F;
+#pragma unroll
+      for (int warp = 0; warp < kAttendWarps; ++warp) {
+        sum = fmaf(shares[warp], parts.sums[(warp * Group + q) * dim + c], sum);
+      }
+      (single ? shared[q * dim + c] : partial[c]) = single ? sum / weight : sum;
+    }
+    if (threadIdx.x == 0 && !single) {
       partial[dim] = largest;
       partial[dim + 1] = weight;
     }

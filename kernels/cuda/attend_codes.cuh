@@ -195,70 +195,50 @@ struct Affine {
   float zero;
 };
 
+/// A scale as Scales holds it: f16 scale and zero in the lower and the upper half, except for the
+/// scales of 8 bits that kTable may have.
+template <FormClass Class>
 __device__ inline Affine affine_of(const AttendSide& side, std::uint32_t stored) {
-  switch (side.scale_kind) {
-    case ScaleKind::kNone:
-      return {1.0F, 0.0F};
-    case ScaleKind::kF16:
-      return {__half2float(__ushort_as_half(static_cast<unsigned short>(stored))) * side.multiplier,
-              0.0F};
-    case ScaleKind::kF16Zero: {
-      float pair[2];
-      widen_word(stored, pair, __half{});
-      return {pair[0], pair[1]};
-    }
-    case ScaleKind::kE4M3:
+  if constexpr (is_table(Class)) {
+    if (side.scale_kind == ScaleKind::kE4M3) {
       return {widened<kFloatE4M3>(stored), 0.0F};
-    case ScaleKind::kE8M0:
+    }
+    if (side.scale_kind == ScaleKind::kE8M0) {
       return {detail::power_of(stored), 0.0F};
+    }
   }
-  return {1.0F, 0.0F};
+  float pair[2];
+  widen_word(stored, pair, __half{});
+  return {pair[0] * side.multiplier, pair[1]};
 }
 
 /// A lane's scale in each of `Rows` rows, as stored.
-template <int Rows>
+template <FormClass Class, int Rows>
 struct Scales {
   std::uint32_t stored[Rows];
 
-  /// `group`: of the row.
-  __device__ void load(const AttendSide& side,
-                       const std::uint8_t* rows,
-                       int group,
-                       const int (&slots)[Rows]) {
-    const auto at = [&](int r) {
-      return rows + static_cast<std::int64_t>(slots[r]) * side.scale_row_bytes;
-    };
+  /// `at(r)`: where the scale in row r is.
+  template <typename At>
+  __device__ void load(const AttendSide& side, const At& at) {
     if (side.scale_kind == ScaleKind::kF16Zero) {
 #pragma unroll
       for (int r = 0; r < Rows; ++r) {
-        stored[r] = __ldg(reinterpret_cast<const std::uint32_t*>(at(r)) + group);
+        stored[r] = __ldg(reinterpret_cast<const std::uint32_t*>(at(r)));
       }
     } else if (side.scale_kind == ScaleKind::kF16) {
 #pragma unroll
       for (int r = 0; r < Rows; ++r) {
-        stored[r] = __ldg(reinterpret_cast<const std::uint16_t*>(at(r)) + group);
+        stored[r] = __ldg(reinterpret_cast<const std::uint16_t*>(at(r)));
       }
-    } else if (side.scale_kind != ScaleKind::kNone) {
+    } else if (!is_table(Class) || side.scale_kind == ScaleKind::kNone) {
 #pragma unroll
       for (int r = 0; r < Rows; ++r) {
-        stored[r] = __ldg(at(r) + group);
-      }
-    }
-  }
-
-  __device__ void decode(const AttendSide& side, Affine (&out)[Rows]) const {
-    // One branch for all rows where it matters for speed.
-    if (side.scale_kind == ScaleKind::kF16Zero) {
-#pragma unroll
-      for (int r = 0; r < Rows; ++r) {
-        float pair[2];
-        widen_word(stored[r], pair, __half{});
-        out[r] = {pair[0], pair[1]};
+        stored[r] = 0x3C00U;  // 1 in f16
       }
     } else {
 #pragma unroll
       for (int r = 0; r < Rows; ++r) {
-        out[r] = affine_of(side, stored[r]);
+        stored[r] = __ldg(at(r));
       }
     }
   }

@@ -62,23 +62,25 @@ __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
   return work;
 }
 
-template <FormClass Keys, FormClass Values, int C, int Group>
-__global__ void __launch_bounds__(kAttendThreads,
-                                  Group == 1 && C < 32 ? 4
-                                  : Group == 8         ? 2
-                                                       : 3)
+template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
+__global__ void __launch_bounds__(kAttendThreads, Group == 8 ? 2 : 3)
     attend_kernel(const __grid_constant__ AttendKernelArgs args) {
   extern __shared__ __align__(16) float shared[];
   allow_next();
   wait_for_inputs();
-  const BlockWork work = block_work<Group>(args);
+  // Kept here rather than in registers: much of it is needed at the end alone.
+  __shared__ BlockWork work;
+  if (threadIdx.x == 0) {
+    work = block_work<Group>(args);
+  }
+  __syncthreads();
   if (static_cast<int>(blockIdx.x) >= work.chunks) {
     return;
   }
   const AttendShared at = attend_shared<Keys, Values, Group>(args.shape.head_dim);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane_id = static_cast<int>(threadIdx.x) % kWarp;
-  AttendLane<Keys, Values, C, Group> lane(args, work);
+  AttendLane<Keys, Values, C, Group, Paged> lane(args, work);
   lane.sets = shared + at.sets;
   lane.key_levels = shared + at.key_levels + lane_id;
   lane.value_levels = shared + at.value_levels + lane_id;
@@ -102,7 +104,7 @@ __global__ void __launch_bounds__(kAttendThreads,
   finish_block<Group>(args, work, parts, shared + at.merged);
 }
 
-template <FormClass Keys, FormClass Values, int Group>
+template <FormClass Keys, FormClass Values, int Group, bool Paged>
 void launch_attend_group(const Target& target, AttendKernelArgs args) {
   constexpr int kChannels = lane_channels({Keys, Values}, Group);
   if constexpr (kChannels > 0) {
@@ -113,7 +115,7 @@ void launch_attend_group(const Target& target, AttendKernelArgs args) {
     }
     const AttendShared shared = attend_shared<Keys, Values, Group>(args.shape.head_dim);
     launch(target,
-           attend_kernel<Keys, Values, kChannels, Group>,
+           attend_kernel<Keys, Values, kChannels, Group, Paged>,
            {.blocks = dim3(static_cast<unsigned>(args.chunks),
                            static_cast<unsigned>(args.shape.kv_heads * args.tiles),
                            static_cast<unsigned>(args.batch)),
@@ -123,14 +125,23 @@ void launch_attend_group(const Target& target, AttendKernelArgs args) {
   }
 }
 
+template <FormClass Keys, FormClass Values, bool Paged>
+void launch_attend_groups(const Target& target, const AttendKernelArgs& args, int group) {
+  if (group == 1) {
+    launch_attend_group<Keys, Values, 1, Paged>(target, args);
+  } else if (group == 4) {
+    launch_attend_group<Keys, Values, 4, Paged>(target, args);
+  } else {
+    launch_attend_group<Keys, Values, 8, Paged>(target, args);
+  }
+}
+
 template <FormClass Keys, FormClass Values>
 void launch_attend(const Target& target, const AttendKernelArgs& args, int group) {
-  if (group == 1) {
-    launch_attend_group<Keys, Values, 1>(target, args);
-  } else if (group == 4) {
-    launch_attend_group<Keys, Values, 4>(target, args);
+  if (args.pages.pages == nullptr) {
+    launch_attend_groups<Keys, Values, false>(target, args, group);
   } else {
-    launch_attend_group<Keys, Values, 8>(target, args);
+    launch_attend_groups<Keys, Values, true>(target, args, group);
   }
 }
 

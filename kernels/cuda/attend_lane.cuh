@@ -12,13 +12,15 @@
 
 namespace kvg::kernels {
 
-template <FormClass Keys, FormClass Values, int C, int Group>
+template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
 struct AttendLane {
   static constexpr int kKeyBytes = Codes<Keys, C>::kBytes;
   static constexpr int kValueBytes = Codes<Values, C>::kBytes;
   /// Rows that a lane has in flight.
   static constexpr int kRows =
-      Group == 8 ? 2 : std::clamp(64 / std::max(kKeyBytes, kValueBytes), 2, Group == 1 ? 8 : 4);
+      std::clamp((Group == 1 ? 96 : 64) / std::max(kKeyBytes, kValueBytes),
+                 2,
+                 Group == 1 ? 8 : (Group == 4 ? 4 : 2));
   static constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
   static constexpr bool kChannelScales = is_per_channel(Keys);
   static constexpr bool kKeyScales = has_scales(Keys) && !kChannelScales;
@@ -26,13 +28,17 @@ struct AttendLane {
   /// How far a score may pass the largest before sums are scaled down: weights stay below 2^8.
   static constexpr float kSlack = 8.0F;
 
+  /// Rows at once. Unless paged they follow from the first of them.
   struct Tile {
-    int slots[kRows];  ///< a slot with an entry even where there is nothing to see
-    unsigned seen;     ///< bit r: row r counts
+    int first;
+    int listed[Paged ? kRows : 1];  ///< slots, -1 for what is not there
   };
 
   const AttendKernelArgs& args;
-  const BlockWork& work;
+  const BlockWork& work;  ///< in shared memory
+  int end;                ///< of the work, and other parts of it that the loop needs
+  int packed_keys;
+  int packed_values;
   const float* sets;          ///< queries, as stage_queries() leaves them
   const float* key_levels;    ///< this lane's column
   const float* value_levels;  ///< likewise
@@ -43,14 +49,14 @@ struct AttendLane {
   int channel;   ///< this lane's first; 0 for lanes beyond the row
   bool present;  ///< false: a lane beyond the row
   const std::uint8_t* key_rows;
-  const std::uint8_t* key_scales;
+  const std::uint8_t* key_scales;  ///< of this lane's channels, except with kChannelScales
   const std::uint8_t* value_rows;
   const std::uint8_t* value_scales;
 
   Codes<Keys, C> keys[kRows];
-  Scales<kRows> key_stored;
+  Scales<Keys, kRows> key_stored;
   Codes<Values, C> values[kRows];
-  Scales<kRows> value_stored;
+  Scales<Values, kRows> value_stored;
   float query[Group][C];   ///< over place_weight(); kChannelScales: times the scales of `held`
   float query_sum[Group];  ///< of the query; kChannelScales: times the zeros of `held`
   int held = -1;           ///< group of slots
@@ -60,7 +66,11 @@ struct AttendLane {
   float weights[Group];    ///< sum of weights
 
   __device__ AttendLane(const AttendKernelArgs& kernel_args, const BlockWork& block_work)
-      : args(kernel_args), work(block_work) {
+      : args(kernel_args),
+        work(block_work),
+        end(block_work.end),
+        packed_keys(block_work.packed_keys),
+        packed_values(block_work.packed_values) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     share = lane % args.lanes;
     row = lane / args.lanes;
@@ -73,9 +83,8 @@ struct AttendLane {
     }
     value_rows =
         args.values.codes + work.row * args.values.row_bytes + channel * bits_of(Values) / 8;
-    key_scales = args.keys.scales + (kChannelScales ? work.row / args.keys.group : work.row) *
-                                        args.keys.scale_row_bytes;
-    value_scales = args.values.scales + work.row * args.values.scale_row_bytes;
+    key_scales = scales_of(args.keys, kChannelScales);
+    value_scales = scales_of(args.values, false);
 #pragma unroll
     for (int g = 0; g < Group; ++g) {
       largest[g] = kLeast;
@@ -92,32 +101,48 @@ struct AttendLane {
     return rows * kRows;
   }
 
+  [[nodiscard]] __device__ const std::uint8_t* scales_of(const AttendSide& side,
+                                                         bool along_slots) const {
+    if (side.group == 0) {
+      return nullptr;
+    }
+    const int bytes = side.scale_row_bytes / (side.channels / side.group);
+    return along_slots
+               ? side.scales + work.row / side.group * side.scale_row_bytes
+               : side.scales + work.row * side.scale_row_bytes + channel / side.group * bytes;
+  }
+
   __device__ Tile tile_at(int first) const {
     Tile tile;
-    tile.seen = 0;
+    tile.first = first + row;
+    if constexpr (Paged) {
+      const std::int32_t* pages = args.pages.pages + work.head * args.pages.count;
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      const int at = first + r * rows + row;
-      bool seen = at < work.end;
-      int slot = min(at, work.end - 1);
-      if (args.pages.pages != nullptr) {
-        const int shift = args.page_shift;
-        const std::int32_t page = args.pages.pages[work.head * args.pages.count + (slot >> shift)];
-        slot = (page << shift) + (slot & (args.pages.page - 1));
-        seen = seen && page >= 0 && slot < work.entries;
-        slot = seen ? slot : 0;
+      for (int r = 0; r < kRows; ++r) {
+        const int at = min(tile.first + r * rows, end - 1);
+        const std::int32_t page = pages[at >> args.page_shift];
+        const int slot = (page << args.page_shift) + (at & (args.pages.page - 1));
+        const bool seen = tile.first + r * rows < end && page >= 0 && slot < work.entries;
+        tile.listed[r] = seen ? slot : -1;
       }
-      tile.slots[r] = slot;
-      tile.seen |= (seen ? 1U : 0U) << r;
     }
     return tile;
+  }
+
+  [[nodiscard]] __device__ bool seen(const Tile& tile, int r) const {
+    return Paged ? tile.listed[r] >= 0 : tile.first + r * rows < end;
+  }
+
+  /// A slot with an entry even where there is nothing to see.
+  [[nodiscard]] __device__ int slot(const Tile& tile, int r) const {
+    return Paged ? max(tile.listed[r], 0) : min(tile.first + r * rows, end - 1);
   }
 
   __device__ void load_keys(const Tile& tile) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       const std::uint8_t* from =
-          key_rows + static_cast<std::int64_t>(tile.slots[r]) * args.keys.row_bytes;
+          key_rows + static_cast<std::int64_t>(slot(tile, r)) * args.keys.row_bytes;
       if constexpr (is_pruned(Keys)) {
         keys[r].load_pruned(from, share * C, args.keys.channels);
       } else {
@@ -125,22 +150,23 @@ struct AttendLane {
       }
     }
     if constexpr (kKeyScales) {
-      key_stored.load(args.keys, key_scales, scale_group(args.keys), tile.slots);
+      key_stored.load(args.keys, [&](int r) {
+        return key_scales + static_cast<std::int64_t>(slot(tile, r)) * args.keys.scale_row_bytes;
+      });
     }
   }
 
   __device__ void load_values(const Tile& tile) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      values[r].load(value_rows + static_cast<std::int64_t>(tile.slots[r]) * args.values.row_bytes);
+      values[r].load(value_rows + static_cast<std::int64_t>(slot(tile, r)) * args.values.row_bytes);
     }
     if constexpr (kValueScales) {
-      value_stored.load(args.values, value_scales, scale_group(args.values), tile.slots);
+      value_stored.load(args.values, [&](int r) {
+        return value_scales +
+               static_cast<std::int64_t>(slot(tile, r)) * args.values.scale_row_bytes;
+      });
     }
-  }
-
-  [[nodiscard]] __device__ int scale_group(const AttendSide& side) const {
-    return side.group == 0 ? 0 : channel / side.group;
   }
 
   /// After stage_queries().
@@ -206,31 +232,25 @@ struct AttendLane {
   }
 
   __device__ void score_tile(const Tile& tile, float (&scores)[kRows][Group]) {
-    Affine scale[kRows];
-    if constexpr (kKeyScales) {
-      key_stored.decode(args.keys, scale);
-    }
+    bool some_apart = false;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       float x[C];
       keys[r].widen(args.keys, key_levels, exponent, x);
       if constexpr (kChannelScales) {
-        hold_scales(tile.slots[r]);
+        hold_scales(slot(tile, r));
       }
 #pragma unroll
       for (int g = 0; g < Group; ++g) {
         const float product = dot(query[g], x);
         if constexpr (kKeyScales) {
-          scores[r][g] = fmaf(scale[r].scale, product, scale[r].zero * query_sum[g]);
+          const Affine scale = affine_of<Keys>(args.keys, key_stored.stored[r]);
+          scores[r][g] = fmaf(scale.scale, product, scale.zero * query_sum[g]);
         } else {
           scores[r][g] = kChannelScales ? product + query_sum[g] : product;
         }
       }
-    }
-    bool some_apart = false;
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      some_apart = some_apart || is_apart(tile.slots[r]);
+      some_apart = some_apart || is_apart(slot(tile, r));
     }
     if (some_apart) {
       score_apart_rows(tile, scores);
@@ -238,7 +258,7 @@ struct AttendLane {
   }
 
   [[nodiscard]] __device__ bool is_apart(int slot) const {
-    return slot < args.sinks || (kWaits && slot >= work.packed_keys);
+    return slot < args.sinks || (kWaits && slot >= packed_keys);
   }
 
   /// Through local memory rather than unrolled: such rows are few, and code that is seldom run
@@ -248,7 +268,7 @@ struct AttendLane {
     float all[kRows][Group];
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      slots[r] = tile.slots[r];
+      slots[r] = slot(tile, r);
 #pragma unroll
       for (int g = 0; g < Group; ++g) {
         all[r][g] = scores[r][g];
@@ -256,7 +276,7 @@ struct AttendLane {
     }
 #pragma unroll 1
     for (int r = 0; r < kRows; ++r) {
-      const bool waiting = kWaits && slots[r] >= work.packed_keys;
+      const bool waiting = kWaits && slots[r] >= packed_keys;
       const ApartRow apart = {.slot = slots[r],
                               .waiting = waiting,
                               .set = (waiting ? 2 : 0) + (slots[r] < args.sinks ? 1 : 0),
@@ -293,10 +313,10 @@ struct AttendLane {
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const bool seen = (tile.seen >> r & 1U) != 0;
+      const bool is_seen = seen(tile, r);
 #pragma unroll
       for (int g = 0; g < Group; ++g) {
-        scores[r][g] = seen ? scores[r][g] : -INFINITY;
+        scores[r][g] = is_seen ? scores[r][g] : -INFINITY;
       }
     }
   }
@@ -304,10 +324,10 @@ struct AttendLane {
   __device__ void write_scores(const Tile& tile, const float (&scores)[kRows][Group]) const {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      float* out = args.scores + work.first_query * args.capacity + tile.slots[r];
+      float* out = args.scores + work.first_query * args.capacity + slot(tile, r);
 #pragma unroll
       for (int g = 0; g < Group; ++g) {
-        if ((tile.seen >> r & 1U) != 0 && g < work.queries) {
+        if (seen(tile, r) && g < work.queries) {
           out[g * args.capacity] = scores[r][g] * (1.0F / kLog2E);
         }
       }
@@ -352,18 +372,17 @@ struct AttendLane {
   }
 
   __device__ void mix_tile(const Tile& tile, const float (&tile_weights)[kRows][Group]) {
-    Affine scale[kRows];
-    if constexpr (kValueScales) {
-      value_stored.decode(args.values, scale);
-    }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       float x[C];
       values[r].widen(args.values, value_levels, exponent, x);
-      Affine own = kValueScales ? scale[r] : Affine{1.0F, 0.0F};
+      Affine own = {1.0F, 0.0F};
+      if constexpr (kValueScales) {
+        own = affine_of<Values>(args.values, value_stored.stored[r]);
+      }
       if constexpr (kWaits) {
-        if (tile.slots[r] >= work.packed_values) {
-          wait_for_value(tile.slots[r], x);
+        if (slot(tile, r) >= packed_values) {
+          wait_for_value(slot(tile, r), x);
           own = {1.0F, 0.0F};
         }
       }
@@ -397,24 +416,24 @@ struct AttendLane {
   __device__ void attend(int warp, const Stage& stage) {
     const int first = work.begin + warp * tile_rows();
     Tile tile = tile_at(first);
-    if (first < work.end) {
+    if (first < end) {
       load_keys(tile);
       load_values(tile);
     }
     stage();
     take_queries();
-    for (int at = first; at < work.end; at += kAttendWarps * tile_rows()) {
+    for (int at = first; at < end; at += kAttendWarps * tile_rows()) {
       const int next_at = at + kAttendWarps * tile_rows();
       const Tile next = tile_at(next_at);
       float scores[kRows][Group];
       score_tile(tile, scores);
-      if (next_at < work.end) {
+      if (next_at < end) {
         load_keys(next);
       }
       gather_scores(tile, scores);
       weigh(scores);
       mix_tile(tile, scores);
-      if (next_at < work.end) {
+      if (next_at < end) {
         load_values(next);
       }
       tile = next;
