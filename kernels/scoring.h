@@ -200,7 +200,7 @@ inline constexpr std::int32_t kHalfOfBudget = -1;
 /// Backend::advance, which still moves the step's).
 ///
 /// Probabilities are the softmax of `rows` over the head's entries, in double. Where every entry is
-/// protected, first those of the prompt lose that, then the recent ones.
+/// recent, all may leave.
 struct EvictArgs {
   const StepCursor* cursor = nullptr;
   HeadCursor* heads = nullptr;        ///< [batch, kv_heads] of this layer
@@ -216,10 +216,8 @@ struct EvictArgs {
   bool by_age = false;  ///< compares scores divided by the number of queries that saw the entry:
                         ///< the newest position - its own + 1
   std::int32_t recent = 0;  ///< entries of the newest so many positions are protected
-  std::int32_t prompt =
-      0;  ///< entries of positions below it are protected, as long as others remain
-  std::uint64_t seed = 0;  ///< kRandom
-  int layer = 0;           ///< kRandom
+  std::uint64_t seed = 0;   ///< kRandom
+  int layer = 0;            ///< kRandom
 };
 
 /// R-KV (arXiv:2505.24133): scores of the entries of every head that is full (entries == limit; all
@@ -254,8 +252,8 @@ struct RedundancyArgs {
 /// Carries the logits of a prompt's window over to its kept entries: out[w, b, g, i] =
 /// in[w, b, g, kept[b, g, i]] for i below the head's entries.
 struct KeepLogitsArgs {
-  float* out = nullptr;       ///< [window, batch, kv_heads, capacity]
-  const float* in = nullptr;  ///< [window, batch, kv_heads, keys]
+  float* out = nullptr;                ///< [window, batch, kv_heads, capacity]
+  const float* in = nullptr;           ///< [window, batch, kv_heads, keys]
   const std::int32_t* kept = nullptr;  ///< [batch, kv_heads, kept_stride]; null: i itself
   std::int64_t kept_stride = 0;
   const HeadCursor* heads = nullptr;  ///< [batch, kv_heads]

@@ -60,13 +60,13 @@ class Eviction {
  private:
   // What an entry leaves by, the lowest first.
   struct Claim {
-    int protection = 0;
+    bool is_recent = false;
     double score = 0.0;
     std::int32_t position = 0;
 
     friend bool operator<(const Claim& a, const Claim& b) {
-      if (a.protection != b.protection) {
-        return a.protection < b.protection;
+      if (a.is_recent != b.is_recent) {
+        return b.is_recent;
       }
       return a.score != b.score ? a.score < b.score : a.position < b.position;
     }
@@ -103,9 +103,8 @@ class Eviction {
     const std::int32_t recent =
         args_.recent == kHalfOfBudget ? (head_.limit - 1) / 2 : args_.recent;
     const bool is_recent = position > newest_ - recent;
-    const int of_prompt = position < args_.prompt ? 1 : 0;
     const double score = scores_[slot];
-    return {.protection = is_recent ? 2 : of_prompt,
+    return {.is_recent = is_recent,
             .score = args_.by_age ? score / (newest_ - position + 1) : score,
             .position = position};
   }

@@ -51,15 +51,15 @@ class Exponentials {
 
 // What an entry leaves by, the lowest first.
 struct Claim {
-  int protection;
+  int is_recent;
   double score;
   std::int32_t position;
   std::int32_t slot;
 };
 
 __device__ Claim lower(const Claim& a, const Claim& b) {
-  if (a.protection != b.protection) {
-    return a.protection < b.protection ? a : b;
+  if (a.is_recent != b.is_recent) {
+    return a.is_recent < b.is_recent ? a : b;
   }
   if (a.score != b.score) {
     return a.score < b.score ? a : b;
@@ -70,7 +70,7 @@ __device__ Claim lower(const Claim& a, const Claim& b) {
 __device__ Claim lowest_of_warp(Claim claim) {
 #pragma unroll
   for (int step = kWarp / 2; step > 0; step /= 2) {
-    const Claim other = {__shfl_down_sync(kAllLanes, claim.protection, step),
+    const Claim other = {__shfl_down_sync(kAllLanes, claim.is_recent, step),
                          __shfl_down_sync(kAllLanes, claim.score, step),
                          __shfl_down_sync(kAllLanes, claim.position, step),
                          __shfl_down_sync(kAllLanes, claim.slot, step)};
@@ -226,8 +226,7 @@ struct Head {
   __device__ Claim claim_of(const EvictArgs& args, int slot, double score) const {
     const std::int32_t position = slot == cursor.slot ? newest : positions[slot];
     const std::int32_t recent = args.recent == kHalfOfBudget ? (cursor.limit - 1) / 2 : args.recent;
-    const int of_prompt = position < args.prompt ? 1 : 0;
-    return {position > newest - recent ? 2 : of_prompt,
+    return {position > newest - recent ? 1 : 0,
             args.by_age ? score / (newest - position + 1) : score,
             position,
             slot};

@@ -17,7 +17,6 @@ struct EvictCase {
   Reduce reduce = Reduce::kSum;
   bool by_age = false;
   std::int32_t recent = 1;
-  std::int32_t prompt = 0;
   int budget = 32;
   int steps = 300;
   HeadShape shape = {.heads = 6, .kv_heads = 2, .head_dim = 64};
@@ -107,23 +106,17 @@ class Compacting {
   [[nodiscard]] std::ptrdiff_t leaving(std::int32_t newest) const {
     const std::int32_t recent = of_.recent == kHalfOfBudget ? of_.budget / 2 : of_.recent;
     const auto count = static_cast<std::int32_t>(entries_.size());
-    // With everything of the prompt but the recent entries protected, the prompt's may go.
-    for (const std::int32_t prompt : {of_.prompt, 0}) {
-      std::ptrdiff_t lowest = -1;
-      double score = 0.0;
-      for (std::int32_t i = 0; i < count - recent; ++i) {
-        const Entry& entry = entries_[as_size(i)];
-        const double own = of_.by_age ? entry.score / (newest - entry.position + 1) : entry.score;
-        if (entry.position >= prompt && (lowest < 0 || own < score)) {
-          lowest = i;
-          score = own;
-        }
-      }
-      if (lowest >= 0) {
-        return lowest;
+    std::ptrdiff_t lowest = 0;
+    double score = kInfinity;
+    for (std::int32_t i = 0; i < count - recent; ++i) {
+      const Entry& entry = entries_[as_size(i)];
+      const double own = of_.by_age ? entry.score / (newest - entry.position + 1) : entry.score;
+      if (own < score) {
+        lowest = i;
+        score = own;
       }
     }
-    return 0;
+    return lowest;
   }
 
   const EvictCase& of_;
@@ -180,7 +173,6 @@ class ScoringEvictContract : public BackendContract {
             .reduce = of.reduce,
             .by_age = of.by_age,
             .recent = of.recent,
-            .prompt = of.prompt,
             .seed = 9,
             .layer = 4};
   }
@@ -275,9 +267,7 @@ TEST_P(ScoringEvictContract, FollowsTheCompactingLoop) {
            {.name = "h2o, the largest", .reduce = Reduce::kMax, .recent = 4, .shape = wide},
            {.name = "tova", .update = Update::kReplace, .reduce = Reduce::kAll, .steps = 500},
            {.name = "tova of groups", .update = Update::kReplace, .reduce = Reduce::kMean},
-           {.name = "a prompt", .recent = 3, .prompt = 12},
-           {.name = "nothing but a prompt", .recent = 3, .prompt = 60, .steps = 100},
-           {.name = "random", .update = Update::kRandom, .recent = 0, .prompt = 6},
+           {.name = "random", .update = Update::kRandom, .recent = 0},
            {.name = "scores that stay", .update = Update::kNone, .steps = 80},
            {.name = "one entry", .recent = 0, .budget = 1, .steps = 40, .batch = 1},
            {.name = "longer", .recent = kHalfOfBudget, .budget = 300, .steps = 400, .batch = 1}}) {
@@ -306,8 +296,8 @@ TEST_P(ScoringEvictContract, TiesGoToTheNewer) {
   EXPECT_EQ(scores.read(), (Values{2.0, 1.0, kInfinity, 1.0, 1.0}));
 }
 
-TEST_P(ScoringEvictContract, AllProtectedLoseThePromptFirst) {
-  const auto leaves = [&](std::int32_t recent, std::int32_t prompt) {
+TEST_P(ScoringEvictContract, TheNewestStayWhileOthersRemain) {
+  const auto leaves = [&](std::int32_t recent) {
     const PoolArray<HeadCursor> heads(backend(),
                                       {{.start = 0, .limit = 4, .entries = 4, .slot = 3}});
     const PoolArray<double> scores(backend(), {5.0, 4.0, 1.0, 0.5});
@@ -321,16 +311,13 @@ TEST_P(ScoringEvictContract, AllProtectedLoseThePromptFirst) {
                                .shape = {.heads = 1, .kv_heads = 1, .head_dim = 64},
                                .batch = 1,
                                .update = Update::kGiven,
-                               .recent = recent,
-                               .prompt = prompt});
+                               .recent = recent});
     return heads.read()[0].slot;
   };
-  EXPECT_EQ(leaves(0, 0), 3);
-  EXPECT_EQ(leaves(1, 0), 2);
-  EXPECT_EQ(leaves(2, 0), 1);
-  EXPECT_EQ(leaves(2, 2), 1) << "what is left beside the recent ones is of the prompt";
-  EXPECT_EQ(leaves(0, 3), 3);
-  EXPECT_EQ(leaves(4, 4), 3) << "all are recent";
+  EXPECT_EQ(leaves(0), 3);
+  EXPECT_EQ(leaves(1), 2);
+  EXPECT_EQ(leaves(2), 1);
+  EXPECT_EQ(leaves(4), 3) << "all are recent";
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets,
