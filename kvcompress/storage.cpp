@@ -50,16 +50,32 @@ std::int32_t room_of(const Policy& policy, const CacheShape& shape, int layer, i
   return room;
 }
 
+// Pruned keys: only what a prompt leaves beyond `recent` is ever packed. Heads that share a budget
+// may each hold nearly all of it, so they keep the rows of their slots.
+std::int32_t packed_rows(const SideCodec& codec,
+                         const CacheShape& shape,
+                         const LayerLayout& layer,
+                         bool together) {
+  if (codec.pruned == 0.0 || together) {
+    return 0;
+  }
+  const std::int64_t kept = layer.capacity - (shape.tokens - shape.prompt);
+  return static_cast<std::int32_t>(std::max<std::int64_t>(kept - codec.recent, 1));
+}
+
 SideLayout lay_out_side(const SideCodec& codec,
                         const CacheShape& shape,
                         const LayerLayout& layer,
+                        std::int32_t head_rows,
                         Bytes& bytes) {
   SideLayout side{.form = form_of(codec, shape.head_dim, shape.dtype),
                   .channels = channels_of(codec, shape.head_dim),
-                  .waiting_slots = codec.waiting};
-  const auto rows = static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(layer.slots);
+                  .waiting_slots = codec.waiting,
+                  .head_rows = head_rows};
+  const auto slots = static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(layer.slots);
   const auto heads =
       static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(shape.kv_heads);
+  const std::size_t rows = head_rows > 0 ? heads * static_cast<std::size_t>(head_rows) : slots;
   if (codec.pruned > 0.0) {
     // All that comes after the prompt keeps its channels.
     side.waiting_slots = codec.recent + shape.tokens - shape.prompt;
@@ -84,7 +100,8 @@ kernels::StoredSide side_of(const SideLayout& side, const Buffer& buffer) {
           .scales = side.form.group > 0 ? buffer.as<std::byte>(side.scales) : nullptr,
           .waiting = side.waiting_slots > 0 ? buffer.as<std::byte>(side.waiting) : nullptr,
           .waiting_slots = side.waiting_slots,
-          .channels = side.channels};
+          .channels = side.channels,
+          .head_rows = side.head_rows};
 }
 
 }  // namespace
@@ -111,8 +128,10 @@ LayerLayout lay_out_layer(const Policy& policy, const CacheShape& shape, int lay
     layout.slots = (layout.slots + align - 1) / align * align;
   }
   Bytes bytes;
-  layout.keys = lay_out_side(policy.codec.keys, shape, layout, bytes);
-  layout.values = lay_out_side(policy.codec.values, shape, layout, bytes);
+  const std::int32_t head_rows =
+      packed_rows(policy.codec.keys, shape, layout, policy.selection->together());
+  layout.keys = lay_out_side(policy.codec.keys, shape, layout, head_rows, bytes);
+  layout.values = lay_out_side(policy.codec.values, shape, layout, 0, bytes);
   layout.bytes = bytes.end();
   return layout;
 }

@@ -145,7 +145,7 @@ class Step {
       const StoredHead stored = {
           .side = &side,
           .index = index,
-          .first_row = index / args_.shape.kv_heads * args_.kv.slots + cursor.start,
+          .first_row = first_row(args_.kv, side, args_.shape.kv_heads, index),
           .packed = packed,
           .head_dim = args_.shape.head_dim};
       return rows_of(stored, slots, rows, scratch);

@@ -125,11 +125,12 @@ void for_each_side(const StoredView& to,
     const int index = task / 2;
     const bool is_keys = task % 2 == 0;
     const HeadCursor& cursor = to.heads[index];
-    const StoredHead head = {.side = is_keys ? &to.keys : &to.values,
-                             .index = index,
-                             .first_row = index / shape.kv_heads * to.slots + cursor.start,
-                             .packed = is_keys ? cursor.packed_keys : cursor.packed_values,
-                             .head_dim = shape.head_dim};
+    const StoredHead head = {
+        .side = is_keys ? &to.keys : &to.values,
+        .index = index,
+        .first_row = first_row(to, is_keys ? to.keys : to.values, shape.kv_heads, index),
+        .packed = is_keys ? cursor.packed_keys : cursor.packed_values,
+        .head_dim = shape.head_dim};
     const std::size_t at = static_cast<std::size_t>(thread) * resources.scratch.thread_stride();
     work(head, is_keys, copies ? nullptr : scratch + at);
   });

@@ -54,6 +54,7 @@ struct AttendKernelArgs {
   int page_shift = 0;  ///< log2 of the entries of a page
   const HeadCursor* heads = nullptr;
   std::int64_t slots = 0;
+  std::int32_t key_head_rows = 0;  ///< StoredSide::head_rows of the keys
   HeadShape shape;
   AttendScratch scratch;
   int batch = 0;
@@ -121,6 +122,9 @@ constexpr int lane_channels(FormPair pair, int group) {
   // Not more than 16: nvfp4 has groups of 16 channels, and a lane has one scale a row; and queries
   // and sums of 32 channels leave no registers for rows on their way.
   const int fewest = bits < 4 ? 16 : 8;
+  if (group == 1 && bits == 3) {
+    return 32;  // whole words
+  }
   return group == 1 && bits <= 8 ? 16 : fewest;
 }
 

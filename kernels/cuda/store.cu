@@ -58,9 +58,8 @@ struct SideOfHead {
 };
 
 __device__ SideOfHead side_of(const StoredView& view, int kv_heads, int index, bool is_keys) {
-  return {.side = is_keys ? &view.keys : &view.values,
-          .index = index,
-          .row = index / kv_heads * view.slots + view.heads[index].start};
+  const StoredSide& side = is_keys ? view.keys : view.values;
+  return {.side = &side, .index = index, .row = first_row(view, side, kv_heads, index)};
 }
 
 __device__ Source source_of(const KvView& from, const HeadShape& shape, int index, bool is_keys) {

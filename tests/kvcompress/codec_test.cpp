@@ -4,6 +4,7 @@
 
 #include "kernels/core/error.h"
 #include "kvcompress/policy.h"
+#include "kvcompress/storage.h"
 #include "tests/support/expect_throw.h"
 
 namespace kvg::kvcompress {
@@ -75,9 +76,22 @@ TEST(ChannelsOf, PrunedKeysFillWholeWords) {
   EXPECT_EQ(channels_of(codec_of("think", Feed::kPrompt).keys, 64), 40);
   EXPECT_EQ(channels_of(codec_of("think", Feed::kPrompt).values, 64), 64);
   EXPECT_EQ(channels_of(codec_of("think:pruned=0.5", Feed::kPrompt).keys, 64), 32);
-  EXPECT_EQ(channels_of(codec_of("think:pruned=1", Feed::kPrompt).keys, 64), 8);
+  EXPECT_EQ(channels_of(codec_of("think:pruned=0.99", Feed::kPrompt).keys, 64), 8);
   EXPECT_EQ(channels_of(codec_of("think:pruned=0.01", Feed::kPrompt).keys, 64), 64);
   EXPECT_EQ(channels_of(codec_of("int4").keys, 64), 64);
+}
+
+TEST(LayOutLayer, PrunedKeysHoldRowsOfThePromptAlone) {
+  const CacheShape shape{.layers = 1,
+                         .batch = 2,
+                         .heads = 4,
+                         .kv_heads = 2,
+                         .head_dim = 64,
+                         .tokens = 150,
+                         .prompt = 100};
+  const LayerLayout layout = lay_out_layer(parse_policy("think", Feed::kPrompt), shape, 0);
+  // Of each head: 100 - 32 keys of 40 channels, 32 + 50 whole ones, 150 values, a list of channels.
+  EXPECT_EQ(layout.bytes, 4U * (68 * 40 * 4 + 82 * 64 * 4 + 150 * 64 * 4 + 40 * 2));
 }
 
 TEST(CheckCodec, RefusesHeadsThatDoNotFit) {
@@ -85,6 +99,7 @@ TEST(CheckCodec, RefusesHeadsThatDoNotFit) {
                  64,
                  "group=48 does not divide keys of head_dim 64; allowed: a divisor of it");
   expect_refused("baseline+k=int8,v=int4,v.group=48", 64, "group=48 does not divide values");
+  EXPECT_THROW(static_cast<void>(codec_of("think:pruned=1", Feed::kPrompt)), InvalidArgument);
   expect_refused("kivi2:group=48,residual=48", 64, "group=48 does not divide values");
   expect_refused("hadamard_int8",
                  80,
