@@ -73,7 +73,7 @@ void check_together(const SelectionInfo& info,
   // What a selection evicts in steps does not depend on the layer.
   const LayerShape some{
       .layer = 0, .layers = 1, .kv_heads = 1, .prompt = feed == Feed::kPrompt ? 1 : 0};
-  if (info.name == "duo" || selection.evicts(some)) {
+  if (selection.evicts(some)) {
     throw InvalidArgument("policy " + both +
                           ": entries that wait to be packed come in order and never leave, but " +
                           std::string(info.name) +
@@ -94,6 +94,11 @@ Policy parse_policy(std::string_view text, Feed feed) {
   expand_alias(spec.selection);
   SpecPart& part = spec.selection;
   const SelectionInfo* info = find_selection(part.name);
+  if (info == nullptr && find_codec(part.name) != nullptr) {
+    throw InvalidArgument("policy spec \"" + std::string(text) + "\": " + part.name +
+                          " is a codec, and a spec has one, behind its selection; allowed: "
+                          "SELECTION+CODEC, or CODEC alone");
+  }
   if (info == nullptr) {
     throw InvalidArgument("no policy named \"" + part.name + "\"; known: " + known_names() +
                           ", and NAME_N for NAME:budget=N");

@@ -38,8 +38,7 @@ struct EvictRule {
   kernels::Update update = kernels::Update::kNone;
   kernels::Reduce reduce = kernels::Reduce::kSum;
   bool by_age = false;
-  std::int32_t recent = 1;       ///< the newest so many stay
-  bool protects_prompt = false;  ///< a prompt's entries stay as long as others remain
+  std::int32_t recent = 1;  ///< the newest so many stay
   std::uint64_t seed = 0;
 };
 
@@ -120,8 +119,8 @@ class Selection {
   /// What was asked for, as a text of the spec: "256", or "keep=0.25"; empty: everything.
   [[nodiscard]] virtual std::string requested() const { return {}; }
 
-  /// Steps may remove entries.
-  [[nodiscard]] bool evicts(const LayerShape& layer) const;
+  /// Steps may remove entries of some head; as a rule all heads are alike.
+  [[nodiscard]] virtual bool evicts(const LayerShape& layer) const;
 };
 
 /// One row of the table of selections: everything the program knows of one.

@@ -206,6 +206,10 @@ SpecPart split_part(std::string_view whole, std::string_view text, bool pairs_al
 
 SpecText split_spec(std::string_view text) {
   const std::size_t plus = text.find('+');
+  const bool sides_alone = text.starts_with("k=") || text.starts_with("v=");
+  if (plus == std::string_view::npos && sides_alone) {
+    return {.selection = {.name = "baseline", .params = {}}, .codec = split_part(text, text, true)};
+  }
   SpecText spec{.selection = split_part(text, text.substr(0, plus), false), .codec = {}};
   if (plus != std::string_view::npos) {
     spec.codec = split_part(text, text.substr(plus + 1), true);

@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "kernels/core/error.h"
 #include "kvcompress/codecs/codecs.h"
 
 namespace kvg::kvcompress {
@@ -32,6 +33,9 @@ SideCodec make(const Params& params, Side side) {
   if (side == Side::kKeys) {
     codec.recent = static_cast<std::int32_t>(params.integer("recent"));
     codec.pruned = params.real("pruned");
+    if (codec.pruned >= 1.0) {
+      throw InvalidArgument("codec think: pruned=1 leaves no channel; allowed: below 1");
+    }
     codec.window = static_cast<std::int32_t>(params.integer("window"));
   }
   return codec;

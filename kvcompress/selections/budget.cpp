@@ -10,8 +10,8 @@ Budget::Budget(
     std::string_view owner, const Params& params, Feed feed, long least, std::string_view reason) {
   const std::string who = "policy " + std::string(owner);
   if (params.has("budget") == params.has("keep")) {
-    throw InvalidArgument(who + " needs either budget=, a whole number from 1 to " +
-                          std::to_string(kMaxBudget) +
+    throw InvalidArgument(who + " needs " + (feed == Feed::kPrompt ? "either " : "") +
+                          "budget=, a whole number from 1 to " + std::to_string(kMaxBudget) +
                           (feed == Feed::kPrompt ? ", or keep=, a number above 0, at most 1" : ""));
   }
   if (params.has("keep")) {
@@ -20,6 +20,7 @@ Budget::Budget(
                             ": keep= is a share of the prompt, and here is none; give budget=");
     }
     share_ = params.real("keep");
+    share_text_ = params.text("keep");
     return;
   }
   entries_ = params.integer("budget");
@@ -33,7 +34,9 @@ std::int32_t Budget::of_prompt(std::int32_t tokens) const {
   if (entries_ > 0) {
     return static_cast<std::int32_t>(std::min<std::int64_t>(entries_, tokens));
   }
-  return tokens == 0 ? 0 : std::max(static_cast<std::int32_t>(share_ * tokens), 1);
+  // 0.29 of 100 is 29, though 0.29 is a little less than that as a double.
+  constexpr double kRounding = 1e-6;
+  return tokens == 0 ? 0 : std::max(static_cast<std::int32_t>(share_ * tokens + kRounding), 1);
 }
 
 std::int64_t Budget::of_steps(std::int32_t prompt) const {
@@ -41,12 +44,7 @@ std::int64_t Budget::of_steps(std::int32_t prompt) const {
 }
 
 std::string Budget::requested() const {
-  if (entries_ > 0) {
-    return std::to_string(entries_);
-  }
-  std::string share = std::to_string(share_);
-  share.erase(share.find_last_not_of('0') + 1);
-  return "keep=" + (share.ends_with('.') ? share + "0" : share);
+  return entries_ > 0 ? std::to_string(entries_) : "keep=" + share_text_;
 }
 
 kernels::Reduce reduce_of(const Params& params) {

@@ -57,6 +57,7 @@ class Budget {
  private:
   std::int64_t entries_ = 0;
   double share_ = 0.0;
+  std::string share_text_;
 };
 
 /// mean, max or sum.

@@ -98,6 +98,7 @@ class Duo final : public Selection {
     }
     return {.kept = std::min(layer.prompt, budget_), .budget = budget_, .sinks = sinks_};
   }
+  [[nodiscard]] bool evicts(const LayerShape& /*layer*/) const override { return true; }
   void check(int layers, int kv_heads) const override {
     const auto fits = [&](const std::vector<bool>& row) {
       return row.size() == static_cast<std::size_t>(kv_heads);

@@ -11,12 +11,7 @@ void Selection::score(const PromptContext& /*context*/) const {
 }
 
 bool Selection::evicts(const LayerShape& layer) const {
-  for (int head = 0; head < layer.kv_heads; ++head) {
-    if (plan(layer, head).budget > 0) {
-      return true;
-    }
-  }
-  return false;
+  return plan(layer, 0).budget > 0;
 }
 
 kernels::PromptScores PromptContext::in_spare() const {

@@ -76,9 +76,8 @@ TEST(ParsePolicy, RefusesBudgets) {
   EXPECT_EQ(parse_policy("streaming:budget=4").selection->requested(), "4");
   expect_refused("window:budget=0", Feed::kSteps, "budget is a whole number from 1 to 16777216");
   expect_refused("h2o_0", Feed::kPrompt, "budget is a whole number from 1 to 16777216");
-  expect_refused("window",
-                 Feed::kSteps,
-                 "policy window needs either budget=, a whole number from 1 to 16777216");
+  expect_refused(
+      "window", Feed::kSteps, "policy window needs budget=, a whole number from 1 to 16777216");
   expect_refused("snapkv", Feed::kPrompt, ", or keep=, a number above 0, at most 1");
   expect_refused("h2o:budget=8,keep=0.5", Feed::kPrompt, "needs either budget=");
   expect_refused("snapkv:budget=32",
@@ -180,9 +179,17 @@ TEST(Budgets, AreEntriesOrAShareOfThePrompt) {
   // floor(0.25 x 11), and never nothing of something.
   EXPECT_EQ(plan_of("knorm:keep=0.25", Feed::kPrompt, 11).kept, 2);
   EXPECT_EQ(plan_of("knorm:keep=0.25", Feed::kPrompt, 3).kept, 1);
+  // 0.29 as a double is a little less.
+  EXPECT_EQ(plan_of("knorm:keep=0.29", Feed::kPrompt, 100).kept, 29);
   EXPECT_EQ(plan_of("knorm:keep=1", Feed::kPrompt, 11).kept, 11);
   EXPECT_EQ(parse_policy("knorm:keep=0.250", Feed::kPrompt).selection->requested(), "keep=0.25");
-  EXPECT_EQ(parse_policy("knorm:keep=1", Feed::kPrompt).selection->requested(), "keep=1.0");
+  EXPECT_EQ(parse_policy("knorm:keep=1", Feed::kPrompt).selection->requested(), "keep=1");
+}
+
+TEST(ParsePolicy, TakesSidesAloneAndOneCodec) {
+  EXPECT_EQ(parse_policy("k=int8,v=int4").canonical,
+            parse_policy("baseline+k=int8,v=int4").canonical);
+  expect_refused("int8+int4", Feed::kSteps, "int8 is a codec, and a spec has one");
 }
 
 TEST(Budgets, BindInStepsAsDecodeSays) {
