@@ -178,7 +178,8 @@ ScoredSizes scored_sizes(const Policy& policy, const CacheShape& shape) {
     sizes.keys = shape.prompt;
   }
   if (policy.selection->redundancy()) {
-    sizes.slots = longest_head(policy, shape);
+    // A prompt is scored whole, before its cut.
+    sizes.slots = std::max<std::int64_t>(longest_head(policy, shape), shape.prompt);
   }
   if (const auto paging = policy.selection->paging()) {
     sizes.pages = (longest_head(policy, shape) + paging->page - 1) / paging->page;

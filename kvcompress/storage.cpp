@@ -71,7 +71,8 @@ SideLayout lay_out_side(const SideCodec& codec,
   SideLayout side{.form = form_of(codec, shape.head_dim, shape.dtype),
                   .channels = channels_of(codec, shape.head_dim),
                   .waiting_slots = codec.waiting,
-                  .head_rows = head_rows};
+                  .head_rows = head_rows,
+                  .is_pruned = codec.pruned > 0.0};
   const auto slots = static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(layer.slots);
   const auto heads =
       static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(shape.kv_heads);
@@ -149,7 +150,7 @@ kernels::StoredView view_of(const LayerLayout& layout,
                            .heads = heads,
                            .slots = layout.slots,
                            .capacity = layout.capacity};
-  if (layout.keys.channels < layout.values.channels) {
+  if (layout.keys.is_pruned) {
     view.keys.kept_channels = buffer.as<std::int16_t>(layout.keys.kept_channels);
   }
   return view;

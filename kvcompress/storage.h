@@ -38,6 +38,7 @@ struct SideLayout {
   int channels = 0;
   std::int32_t waiting_slots = 0;
   std::int32_t head_rows = 0;  ///< rows of codes that a head has for itself; 0: those of its slots
+  bool is_pruned = false;      ///< kept_channels says which channels are stored
   std::size_t codes = 0;
   std::size_t scales = 0;
   std::size_t waiting = 0;

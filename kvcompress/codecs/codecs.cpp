@@ -156,6 +156,11 @@ void check_codec(const Codec& codec, int head_dim, DType compute) {
   check_side(codec.values, Side::kValues, head_dim, compute);
   const Form keys = form_of(codec.keys, head_dim, compute);
   const Form values = form_of(codec.values, head_dim, compute);
+  if (codec.values.waiting > 0 && !keys.per_channel) {
+    throw InvalidArgument("values of " + codec.canonical +
+                          " wait to be packed, which no attention kernel reads beside these keys; "
+                          "allowed beside them: k=kivi4 or k=kivi2");
+  }
   if (!kernels::has_kernel(keys, values, codec.keys.pruned > 0.0)) {
     throw InvalidArgument("no attention kernel reads keys and values as " + codec.canonical +
                           "; pairs that have one: " + kernels::list_form_pairs());

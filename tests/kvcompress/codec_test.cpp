@@ -113,6 +113,11 @@ TEST(CheckCodec, RefusesHeadsThatDoNotFit) {
   EXPECT_NO_THROW(check_codec(codec_of("int8"), 80, DType::kF32));
 }
 
+TEST(CheckCodec, RefusesWaitingValuesBesideOtherKeys) {
+  expect_refused("baseline+k=int4,v=kivi4", 64, "wait to be packed");
+  expect_refused("baseline+k=f32,v=kivi4", 64, "allowed beside them: k=kivi4 or k=kivi2");
+}
+
 TEST(CheckCodec, RefusesPairsThatNothingReadsListingTheOthers) {
   const char* text = "baseline+k=int4,v=int8";
   expect_refused(text,

@@ -150,11 +150,12 @@ double relative_error(std::span<const float> actual, std::span<const float> expe
 }
 
 std::vector<CodecText> codec_texts() {
-  std::vector<CodecText> texts{{.text = ""},
-                               {.text = "+k=int8,v=int4"},
-                               {.text = "+k=fp8,v=int4,v.group=16"},
-                               {.text = "+k=f32,v=kivi4,v.group=16,v.residual=16", .waits = true},
-                               {.text = "+k=kivi2,k.group=16,k.residual=16,v=int2", .waits = true}};
+  std::vector<CodecText> texts{
+      {.text = ""},
+      {.text = "+k=int8,v=int4"},
+      {.text = "+k=fp8,v=int4,v.group=16"},
+      {.text = "+k=kivi4,k.group=16,k.residual=32,v=kivi4,v.group=16,v.residual=16", .waits = true},
+      {.text = "+k=kivi2,k.group=16,k.residual=16,v=int2", .waits = true}};
   for (const kvcompress::CodecInfo& info : kvcompress::codecs()) {
     CodecText codec{.text = "+" + std::string(info.name)};
     if (has_param(info.params, "residual")) {
