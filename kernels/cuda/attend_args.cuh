@@ -122,9 +122,6 @@ constexpr int lane_channels(FormPair pair, int group) {
   // Not more than 16: nvfp4 has groups of 16 channels, and a lane has one scale a row; and queries
   // and sums of 32 channels leave no registers for rows on their way.
   const int fewest = bits < 4 ? 16 : 8;
-  if (group == 1 && bits == 3) {
-    return 32;  // whole words
-  }
   return group == 1 && bits <= 8 ? 16 : fewest;
 }
 

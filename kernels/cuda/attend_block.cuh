@@ -12,9 +12,10 @@
 namespace kvg::kernels {
 
 /// Entries of a chunk when at most `most` chunks may be made of `entries`.
-__device__ constexpr int chunk_length(int entries, int most) {
+__host__ __device__ constexpr int chunk_length(std::int64_t entries, int most) {
   constexpr int kUnit = 64;
-  return (entries + most * kUnit - 1) / (most * kUnit) * kUnit;
+  const std::int64_t even = (entries + most - 1) / most;
+  return static_cast<int>((even + kUnit - 1) / kUnit) * kUnit;
 }
 
 __device__ inline float exp2_of(float x) {
@@ -52,7 +53,6 @@ __device__ inline void stage_queries(const AttendKernelArgs& args,
   const int size = Group * dim;
   const float scale = args.scale * kLog2E;
   float* plain = waits ? sets + 2 * size : sets;
-#pragma unroll 4
   for (int i = threadIdx.x; i < size; i += kAttendThreads) {
     const bool present = i < work.queries * dim;
     const std::int64_t at = work.first_query * dim + i;
@@ -194,15 +194,14 @@ __device__ inline void merge_chunks(const AttendKernelArgs& args,
 /// True in the block that is the last of `count` to come here; the counter is ready for the next.
 __device__ inline bool is_last(unsigned* arrivals, int count) {
   __shared__ bool last;
+  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
-    // The fences pass on what the barriers on both sides order.
-    asm volatile("fence.acq_rel.gpu;" ::: "memory");
     last =
         atomicInc(arrivals, static_cast<unsigned>(count - 1)) + 1 == static_cast<unsigned>(count);
-    asm volatile("fence.acq_rel.gpu;" ::: "memory");
   }
   __syncthreads();
+  __threadfence();
   return last;
 }
 

@@ -39,68 +39,6 @@ __device__ inline void load_words(const std::uint8_t* from,
   }
 }
 
-/// A lane's place in shared memory for what it has on its way: piece i of row r of all lanes side
-/// by side, so that each lane reads back what it wrote without collisions. Pieces are 16 bytes, or
-/// words.
-template <int Words>
-struct Staged {
-  static constexpr int kPiece = Words % 4 == 0 ? 4 : (Words == 2 ? 2 : 1);  ///< words
-  static constexpr int kPieces = Words / kPiece;
-  static constexpr int kRowBytes = Words * 4 * kWarp;
-
-  __device__ static std::uint32_t place(std::uint32_t base, int row, int piece) {
-    return base + static_cast<std::uint32_t>((row * kPieces + piece) * kWarp * kPiece * 4);
-  }
-
-  /// Starts the copy of `Words` words, aligned to their pieces. `base`: of the lane.
-  __device__ static void copy(std::uint32_t base, int row, const std::uint8_t* from) {
-#pragma unroll
-    for (int i = 0; i < kPieces; ++i) {
-      const std::uint8_t* piece = from + i * kPiece * 4;
-      if constexpr (kPiece == 4) {
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(place(base, row, i)),
-                     "l"(piece)
-                     : "memory");
-      } else {
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(place(base, row, i)),
-                     "l"(piece),
-                     "n"(kPiece * 4)
-                     : "memory");
-      }
-    }
-  }
-
-  __device__ static void put(std::uint32_t base, int row, const std::uint32_t (&words)[Words]) {
-#pragma unroll
-    for (int i = 0; i < Words; ++i) {
-      asm volatile("st.shared.b32 [%0], %1;" ::"r"(place(base, row, i / kPiece) + i % kPiece * 4),
-                   "r"(words[i])
-                   : "memory");
-    }
-  }
-
-  __device__ static void get(std::uint32_t base, int row, std::uint32_t (&words)[Words]) {
-#pragma unroll
-    for (int i = 0; i < kPieces; ++i) {
-      const std::uint32_t at = place(base, row, i);
-      std::uint32_t* out = words + i * kPiece;
-      if constexpr (kPiece == 4) {
-        asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-                     : "r"(at)
-                     : "memory");
-      } else if constexpr (kPiece == 2) {
-        asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];"
-                     : "=r"(out[0]), "=r"(out[1])
-                     : "r"(at)
-                     : "memory");
-      } else {
-        asm volatile("ld.shared.b32 %0, [%1];" : "=r"(out[0]) : "r"(at) : "memory");
-      }
-    }
-  }
-};
-
 /// Floats of 2^23 and more have a unit of 1: integers in the low bits of one, less what 0 would be.
 /// `exponent` is kUnitExponent, as an argument of the kernel: a logical operation has room for one
 /// constant, which is the mask.
@@ -117,8 +55,7 @@ template <FormClass Class, int C>
 struct Codes {
   static constexpr int kBits = bits_of(Class);
   static constexpr int kBytes = C * kBits / 8;
-  static constexpr int kWords = (kBytes + 3) / 4;
-  std::uint32_t words[kWords];
+  std::uint32_t words[(kBytes + 3) / 4];
 
   __device__ void load(const std::uint8_t* from) { load_words<kBytes>(from, words); }
 
@@ -258,8 +195,8 @@ struct Affine {
   float zero;
 };
 
-/// A scale as it is stored, in the lowest bits: f16 scale and zero in the lower and the upper half,
-/// except for the scales of 8 bits that kTable may have.
+/// A scale as Scales holds it: f16 scale and zero in the lower and the upper half, except for the
+/// scales of 8 bits that kTable may have.
 template <FormClass Class>
 __device__ inline Affine affine_of(const AttendSide& side, std::uint32_t stored) {
   if constexpr (is_table(Class)) {
@@ -275,16 +212,37 @@ __device__ inline Affine affine_of(const AttendSide& side, std::uint32_t stored)
   return {pair[0] * side.multiplier, pair[1]};
 }
 
-/// The scale at `at`, moved to the lowest bits of the aligned word that holds it.
-__device__ inline std::uint32_t scale_in_word(const AttendSide& side,
-                                              std::uint32_t word,
-                                              const std::uint8_t* at) {
-  if (side.scale_kind == ScaleKind::kF16Zero) {
-    return word;
+/// A lane's scale in each of `Rows` rows, as stored.
+template <FormClass Class, int Rows>
+struct Scales {
+  std::uint32_t stored[Rows];
+
+  /// `at(r)`: where the scale in row r is.
+  template <typename At>
+  __device__ void load(const AttendSide& side, const At& at) {
+    if (side.scale_kind == ScaleKind::kF16Zero) {
+#pragma unroll
+      for (int r = 0; r < Rows; ++r) {
+        stored[r] = __ldg(reinterpret_cast<const std::uint32_t*>(at(r)));
+      }
+    } else if (side.scale_kind == ScaleKind::kF16) {
+#pragma unroll
+      for (int r = 0; r < Rows; ++r) {
+        stored[r] = __ldg(reinterpret_cast<const std::uint16_t*>(at(r)));
+      }
+    } else if (!is_table(Class) || side.scale_kind == ScaleKind::kNone) {
+#pragma unroll
+      for (int r = 0; r < Rows; ++r) {
+        stored[r] = 0x3C00U;  // 1 in f16
+      }
+    } else {
+#pragma unroll
+      for (int r = 0; r < Rows; ++r) {
+        stored[r] = __ldg(at(r));
+      }
+    }
   }
-  const auto shift = static_cast<unsigned>(reinterpret_cast<std::uintptr_t>(at) & 3U) * 8U;
-  return (word >> shift) & (side.scale_kind == ScaleKind::kF16 ? 0xffffU : 0xffU);
-}
+};
 
 /// `C` unquantised elements of the compute dtype, 16-byte aligned where C is a multiple of 8.
 template <int C>

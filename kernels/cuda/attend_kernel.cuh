@@ -8,21 +8,20 @@
 
 namespace kvg::kernels {
 
-/// Where a block's shared memory goes, in floats: levels of keys and values, then queries and what
-/// is on its way, which give way to the parts of warps and what is made of them.
+/// Where a block's shared memory goes, in floats: levels of keys and values, then queries, which
+/// give way to the parts of warps and what is made of them.
 struct AttendShared {
   int key_levels = 0;
   int value_levels = 0;
   int sets = 0;
-  int stages = 0;
   int parts = 0;
   int merged = 0;
   int total = 0;
 };
 
-template <FormClass Keys, FormClass Values, int C, int Group>
+template <FormClass Keys, FormClass Values, int Group>
 __host__ __device__ inline AttendShared attend_shared(int head_dim) {
-  using Lane = AttendLane<Keys, Values, C, Group, false>;
+  constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
   AttendShared at;
   at.value_levels = at.key_levels + (is_table(Keys) ? kWarp << bits_of(Keys) : 0);
   at.sets = at.value_levels + (is_table(Values) ? kWarp << bits_of(Values) : 0);
@@ -30,9 +29,8 @@ __host__ __device__ inline AttendShared attend_shared(int head_dim) {
   at.merged = at.parts + kAttendWarps * Group * (head_dim + 2);
   const int results = Group * head_dim > 4 * kAttendThreads ? Group * head_dim : 4 * kAttendThreads;
   const int merged_end = at.merged + Group * kMaxChunks + results;
-  at.stages = at.sets + (Lane::kWaits ? 4 : 2) * Group * head_dim;
-  const int stages_end = at.stages + kAttendWarps * Lane::kStages * Lane::kStageBytes / 4;
-  at.total = merged_end > stages_end ? merged_end : stages_end;
+  const int sets_end = at.sets + (kWaits ? 4 : 2) * Group * head_dim;
+  at.total = merged_end > sets_end ? merged_end : sets_end;
   return at;
 }
 
@@ -66,10 +64,7 @@ __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
 }
 
 template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
-__global__ void __launch_bounds__(kAttendThreads,
-                                  Group == 1   ? 4
-                                  : Group == 4 ? 3
-                                               : 2)
+__global__ void __launch_bounds__(kAttendThreads, Group == 8 ? 2 : 3)
     attend_kernel(const __grid_constant__ AttendKernelArgs args) {
   extern __shared__ __align__(16) float shared[];
   allow_next();
@@ -83,13 +78,11 @@ __global__ void __launch_bounds__(kAttendThreads,
   if (static_cast<int>(blockIdx.x) >= work.chunks) {
     return;
   }
-  const AttendShared at = attend_shared<Keys, Values, C, Group>(args.shape.head_dim);
+  const AttendShared at = attend_shared<Keys, Values, Group>(args.shape.head_dim);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const int lane_id = static_cast<int>(threadIdx.x) % kWarp;
   AttendLane<Keys, Values, C, Group, Paged> lane(args, work);
   lane.sets = shared + at.sets;
-  lane.stages = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared + at.stages)) +
-                static_cast<std::uint32_t>(warp * lane.kStages * lane.kStageBytes);
   lane.key_levels = shared + at.key_levels + lane_id;
   lane.value_levels = shared + at.value_levels + lane_id;
   lane.attend(warp, [&] {
@@ -121,7 +114,7 @@ void launch_attend_group(const Target& target, AttendKernelArgs args) {
     while (args.lanes * kChannels < args.shape.head_dim) {
       args.lanes *= 2;
     }
-    const AttendShared shared = attend_shared<Keys, Values, kChannels, Group>(args.shape.head_dim);
+    const AttendShared shared = attend_shared<Keys, Values, Group>(args.shape.head_dim);
     launch(target,
            attend_kernel<Keys, Values, kChannels, Group, Paged>,
            {.blocks = dim3(static_cast<unsigned>(args.chunks),

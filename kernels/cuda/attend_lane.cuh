@@ -4,13 +4,11 @@
 
 #include "kernels/cuda/attend_block.cuh"
 #include "kernels/cuda/attend_codes.cuh"
-#include "kernels/cuda/copy.cuh"
 
 // What a lane of decode attention does. `args.lanes` lanes of a warp share a row, C channels each,
 // and a warp takes several rows at once; every set of lanes that shares rows runs an online softmax
-// of its own. A lane copies its codes and scales to shared memory tiles ahead, and reads them back
-// itself, so that nobody waits for others. (Loads to registers as far ahead share scoreboards with
-// whatever else a warp waits for, and are waited for too early.)
+// of its own. Codes go from memory to registers: a tile's values are on their way while its keys
+// are scored, the next tile's keys while its values are mixed.
 
 namespace kvg::kernels {
 
@@ -18,23 +16,15 @@ template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
 struct AttendLane {
   static constexpr int kKeyBytes = Codes<Keys, C>::kBytes;
   static constexpr int kValueBytes = Codes<Values, C>::kBytes;
+  /// Rows that a lane has in flight.
+  static constexpr int kRows =
+      std::clamp((Group == 1 ? 96 : 64) / std::max(kKeyBytes, kValueBytes),
+                 2,
+                 Group == 1 ? 8 : (Group == 4 ? 4 : 2));
   static constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
   static constexpr bool kChannelScales = is_per_channel(Keys);
   static constexpr bool kKeyScales = has_scales(Keys) && !kChannelScales;
   static constexpr bool kValueScales = has_scales(Values);
-  using KeyStage = Staged<Codes<Keys, C>::kWords>;
-  using ValueStage = Staged<Codes<Values, C>::kWords>;
-  using ScaleStage = Staged<1>;
-  /// Rows of a tile that a lane has a part of, and tiles of which it has room for.
-  static constexpr int kRows = Group == 8 || kKeyBytes + kValueBytes > 32 ? 2 : 4;
-  static constexpr int kStages = 3;
-  /// Of a stage of a warp: keys, values, scales of keys, scales of values.
-  static constexpr int kValuesAt = kRows * KeyStage::kRowBytes;
-  static constexpr int kKeyScalesAt = kValuesAt + kRows * ValueStage::kRowBytes;
-  static constexpr int kValueScalesAt =
-      kKeyScalesAt + (kKeyScales ? kRows * ScaleStage::kRowBytes : 0);
-  static constexpr int kStageBytes =
-      kValueScalesAt + (kValueScales ? kRows * ScaleStage::kRowBytes : 0);
   /// How far a score may pass the largest before sums are scaled down: weights stay below 2^8.
   static constexpr float kSlack = 8.0F;
 
@@ -53,17 +43,20 @@ struct AttendLane {
   const float* key_levels;    ///< this lane's column
   const float* value_levels;  ///< likewise
   std::uint32_t exponent = args.unit_exponent;
-  std::uint32_t stages;  ///< shared address of the warp's stages
-  int share;             ///< which part of a row is this lane's
-  int row;               ///< which row of those a warp takes at once
-  int rows;              ///< that a warp takes at once
-  int channel;           ///< this lane's first; 0 for lanes beyond the row
-  bool present;          ///< false: a lane beyond the row
+  int share;     ///< which part of a row is this lane's
+  int row;       ///< which row of those a warp takes at once
+  int rows;      ///< that a warp takes at once
+  int channel;   ///< this lane's first; 0 for lanes beyond the row
+  bool present;  ///< false: a lane beyond the row
   const std::uint8_t* key_rows;
   const std::uint8_t* key_scales;  ///< of this lane's channels, except with kChannelScales
   const std::uint8_t* value_rows;
   const std::uint8_t* value_scales;
 
+  Codes<Keys, C> keys[kRows];
+  Scales<Keys, kRows> key_stored;
+  Codes<Values, C> values[kRows];
+  Scales<Values, kRows> value_stored;
   float query[Group][C];   ///< over place_weight(); kChannelScales: times the scales of `held`
   float query_sum[Group];  ///< of the query; kChannelScales: times the zeros of `held`
   int held = -1;           ///< group of slots
@@ -145,84 +138,35 @@ struct AttendLane {
     return Paged ? max(tile.listed[r], 0) : min(tile.first + r * rows, end - 1);
   }
 
-  template <typename Stage>
-  [[nodiscard]] __device__ std::uint32_t place(int stage, int at) const {
-    constexpr int kLaneBytes = Stage::kPiece * 4;
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    return stages + static_cast<std::uint32_t>(stage * kStageBytes + at + lane * kLaneBytes);
-  }
-
-  /// Starts copying a tile to a stage.
-  __device__ void fetch(const Tile& tile, int stage) {
+  __device__ void load_keys(const Tile& tile) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const auto slot_at = static_cast<std::int64_t>(slot(tile, r));
-      fetch_key(key_rows + slot_at * args.keys.row_bytes, place<KeyStage>(stage, 0), r);
-      fetch_codes<Values>(
-          value_rows + slot_at * args.values.row_bytes, place<ValueStage>(stage, kValuesAt), r);
-      if constexpr (kKeyScales) {
-        fetch_scale(args.keys, key_scale(tile, r), place<ScaleStage>(stage, kKeyScalesAt), r);
-      }
-      if constexpr (kValueScales) {
-        fetch_scale(args.values, value_scale(tile, r), place<ScaleStage>(stage, kValueScalesAt), r);
+      const std::uint8_t* from =
+          key_rows + static_cast<std::int64_t>(slot(tile, r)) * args.keys.row_bytes;
+      if constexpr (is_pruned(Keys)) {
+        keys[r].load_pruned(from, share * C, args.keys.channels);
+      } else {
+        keys[r].load(from);
       }
     }
-  }
-
-  template <FormClass Class>
-  __device__ static void fetch_codes(const std::uint8_t* from, std::uint32_t to, int r) {
-    if constexpr (Codes<Class, C>::kBytes % 4 == 0) {
-      Staged<Codes<Class, C>::kWords>::copy(to, r, from);
-    } else {
-      Codes<Class, C> codes;
-      codes.load(from);
-      Staged<Codes<Class, C>::kWords>::put(to, r, codes.words);
+    if constexpr (kKeyScales) {
+      key_stored.load(args.keys, [&](int r) {
+        return key_scales + static_cast<std::int64_t>(slot(tile, r)) * args.keys.scale_row_bytes;
+      });
     }
   }
 
-  __device__ void fetch_key(const std::uint8_t* from, std::uint32_t to, int r) const {
-    if constexpr (is_pruned(Keys)) {
-      if (args.keys.channels % C != 0 || share * C >= args.keys.channels) {
-        Codes<Keys, C> codes;
-        codes.load_pruned(from, share * C, args.keys.channels);
-        KeyStage::put(to, r, codes.words);
-        return;
-      }
-      from += share * kKeyBytes;
+  __device__ void load_values(const Tile& tile) {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      values[r].load(value_rows + static_cast<std::int64_t>(slot(tile, r)) * args.values.row_bytes);
     }
-    fetch_codes<Keys>(from, to, r);
-  }
-
-  __device__ static void fetch_scale(const AttendSide& side,
-                                     const std::uint8_t* from,
-                                     std::uint32_t to,
-                                     int r) {
-    if (side.scale_kind == ScaleKind::kNone) {
-      return;
+    if constexpr (kValueScales) {
+      value_stored.load(args.values, [&](int r) {
+        return value_scales +
+               static_cast<std::int64_t>(slot(tile, r)) * args.values.scale_row_bytes;
+      });
     }
-    const auto word = reinterpret_cast<std::uintptr_t>(from) & ~std::uintptr_t{3};
-    ScaleStage::copy(to, r, reinterpret_cast<const std::uint8_t*>(word));
-  }
-
-  [[nodiscard]] __device__ const std::uint8_t* key_scale(const Tile& tile, int r) const {
-    return key_scales + static_cast<std::int64_t>(slot(tile, r)) * args.keys.scale_row_bytes;
-  }
-  [[nodiscard]] __device__ const std::uint8_t* value_scale(const Tile& tile, int r) const {
-    return value_scales + static_cast<std::int64_t>(slot(tile, r)) * args.values.scale_row_bytes;
-  }
-
-  /// The scale that was fetched from `at`.
-  template <FormClass Class>
-  [[nodiscard]] __device__ static Affine fetched_scale(const AttendSide& side,
-                                                       const std::uint8_t* at,
-                                                       std::uint32_t stage,
-                                                       int r) {
-    if (side.scale_kind == ScaleKind::kNone) {
-      return {1.0F, 0.0F};
-    }
-    std::uint32_t word[1];
-    ScaleStage::get(stage, r, word);
-    return affine_of<Class>(side, scale_in_word(side, word[0], at));
   }
 
   /// After stage_queries().
@@ -287,26 +231,20 @@ struct AttendLane {
     return even + odd;
   }
 
-  __device__ void score_tile(const Tile& tile, int stage, float (&scores)[kRows][Group]) {
+  __device__ void score_tile(const Tile& tile, float (&scores)[kRows][Group]) {
     bool some_apart = false;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       float x[C];
-      Codes<Keys, C> codes;
-      KeyStage::get(place<KeyStage>(stage, 0), r, codes.words);
-      codes.widen(args.keys, key_levels, exponent, x);
+      keys[r].widen(args.keys, key_levels, exponent, x);
       if constexpr (kChannelScales) {
         hold_scales(slot(tile, r));
-      }
-      Affine scale = {1.0F, 0.0F};
-      if constexpr (kKeyScales) {
-        scale = fetched_scale<Keys>(
-            args.keys, key_scale(tile, r), place<ScaleStage>(stage, kKeyScalesAt), r);
       }
 #pragma unroll
       for (int g = 0; g < Group; ++g) {
         const float product = dot(query[g], x);
         if constexpr (kKeyScales) {
+          const Affine scale = affine_of<Keys>(args.keys, key_stored.stored[r]);
           scores[r][g] = fmaf(scale.scale, product, scale.zero * query_sum[g]);
         } else {
           scores[r][g] = kChannelScales ? product + query_sum[g] : product;
@@ -433,17 +371,14 @@ struct AttendLane {
     }
   }
 
-  __device__ void mix_tile(const Tile& tile, int stage, const float (&tile_weights)[kRows][Group]) {
+  __device__ void mix_tile(const Tile& tile, const float (&tile_weights)[kRows][Group]) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
       float x[C];
-      Codes<Values, C> codes;
-      ValueStage::get(place<ValueStage>(stage, kValuesAt), r, codes.words);
-      codes.widen(args.values, value_levels, exponent, x);
+      values[r].widen(args.values, value_levels, exponent, x);
       Affine own = {1.0F, 0.0F};
       if constexpr (kValueScales) {
-        own = fetched_scale<Values>(
-            args.values, value_scale(tile, r), place<ScaleStage>(stage, kValueScalesAt), r);
+        own = affine_of<Values>(args.values, value_stored.stored[r]);
       }
       if constexpr (kWaits) {
         if (slot(tile, r) >= packed_values) {
@@ -476,37 +411,33 @@ struct AttendLane {
     }
   }
 
-  /// This warp's chunk of the entries. `prepare` is called once, when the first
-  /// copies are under way.
-  template <typename Prepare>
-  __device__ void attend(int warp, const Prepare& prepare) {
-    const int stride = kAttendWarps * tile_rows();
-    int fetched = work.begin + warp * tile_rows();
-    int at = fetched;
-    const auto fetch_next = [&](int stage) {
-      if (fetched < end) {
-        fetch(tile_at(fetched), stage);
-      }
-      commit_copies();  // an empty group where there is nothing, so that groups count tiles
-      fetched += stride;
-    };
-#pragma unroll
-    for (int i = 0; i + 1 < kStages; ++i) {
-      fetch_next(i);
+  /// This warp's chunk of the entries. `stage` is called once, when the first loads are under way.
+  template <typename Stage>
+  __device__ void attend(int warp, const Stage& stage) {
+    const int first = work.begin + warp * tile_rows();
+    Tile tile = tile_at(first);
+    if (first < end) {
+      load_keys(tile);
+      load_values(tile);
     }
-    prepare();
+    stage();
     take_queries();
-    for (int stage = 0; at < end; at += stride, stage = stage + 1 < kStages ? stage + 1 : 0) {
-      fetch_next(stage > 0 ? stage - 1 : kStages - 1);
-      wait_own_copies<kStages - 1>();
-      const Tile tile = tile_at(at);
+    for (int at = first; at < end; at += kAttendWarps * tile_rows()) {
+      const int next_at = at + kAttendWarps * tile_rows();
+      const Tile next = tile_at(next_at);
       float scores[kRows][Group];
-      score_tile(tile, stage, scores);
+      score_tile(tile, scores);
+      if (next_at < end) {
+        load_keys(next);
+      }
       gather_scores(tile, scores);
       weigh(scores);
-      mix_tile(tile, stage, scores);
+      mix_tile(tile, scores);
+      if (next_at < end) {
+        load_values(next);
+      }
+      tile = next;
     }
-    wait_own_copies<0>();
   }
 
   /// Adds up the warp's rows and leaves them in shared memory.
