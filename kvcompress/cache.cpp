@@ -53,6 +53,7 @@ KvCache::KvCache(kernels::Backend& backend, const Policy& policy, const CacheSha
   for (int layer = 0; layer < shape.layers; ++layer) {
     layouts_.push_back(lay_out_layer(policy, shape, layer));
     layers_.push_back(backend.pool().allocate(layouts_.back().bytes, MemoryClass::kKv));
+    keep_first_channels(layer);
   }
   observations_ = backend.pool().allocate(at_.total, MemoryClass::kObservations);
   const HeadPlan plan = selection_->plan(layer_shape(0), 0);
@@ -60,6 +61,23 @@ KvCache::KvCache(kernels::Backend& backend, const Policy& policy, const CacheSha
   evicts_by_scores_ =
       selection_->leaving() == Leaving::kScores && selection_->evicts(layer_shape(0));
   begin();
+}
+
+// A step before any prompt gathers the query's channels too, so the list names some.
+void KvCache::keep_first_channels(int layer) {
+  const SideLayout& keys = layouts_[static_cast<std::size_t>(layer)].keys;
+  if (!keys.is_pruned) {
+    return;
+  }
+  std::vector<std::int16_t> channels;
+  for (int head = 0; head < shape_.batch * shape_.kv_heads; ++head) {
+    for (int channel = 0; channel < keys.channels; ++channel) {
+      channels.push_back(static_cast<std::int16_t>(channel));
+    }
+  }
+  backend_.upload(layers_[static_cast<std::size_t>(layer)].as<std::int16_t>(keys.kept_channels),
+                  channels.data(),
+                  channels.size() * sizeof(std::int16_t));
 }
 
 LayerShape KvCache::layer_shape(int layer) const {

@@ -96,6 +96,7 @@ class KvCache {
     std::int64_t budget = 0;  ///< 0: appends
   };
 
+  void keep_first_channels(int layer);
   [[nodiscard]] LayerShape layer_shape(int layer) const;
   [[nodiscard]] kernels::HeadCursor first_cursor(int layer, int kv_head) const;
   void make_cursors();
