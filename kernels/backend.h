@@ -85,9 +85,9 @@ struct QkvArgs {
   void* query = nullptr;       ///< [batch, tokens, heads, head_dim], compute dtype
   void* sink_query = nullptr;  ///< the same turned to cursor->sink_position; null: not wanted
   KvView kv;                   ///< of the compute dtype
-  /// A step straight into a cache that stores the compute dtype: [batch, kv_heads]; the newest entry
-  /// of a head goes to slot start + slot of its batch row, head_stride is not used. Null: a step's
-  /// newest entry goes to slot 0.
+  /// A step straight into a cache that stores the compute dtype: [batch, kv_heads]; the newest
+  /// entry of a head goes to slot start + slot of its batch row, head_stride is not used. Null: a
+  /// step's newest entry goes to slot 0.
   const HeadCursor* heads = nullptr;
 };
 
@@ -123,8 +123,8 @@ struct SettleArgs {
 /// The pages that a step reads of each head instead of all its entries.
 struct PageView {
   const std::int32_t* pages = nullptr;  ///< [batch, kv_heads, count], ascending
-  std::int32_t count = 0;               ///< pages listed for each head; those beyond its entries are -1
-  std::int32_t page = 16;               ///< entries of a page
+  std::int32_t count = 0;  ///< pages listed for each head; those beyond its entries are -1
+  std::int32_t page = 16;  ///< entries of a page
 };
 
 /// Attention of one new query per batch row over the entries of a cache.
@@ -138,8 +138,8 @@ struct AttendArgs {
   HeadShape shape;
   int batch = 0;
   float scale = 1.0F;
-  /// [batch, heads, kv.capacity]: scale x query . key of every entry seen, by slot; null: not wanted
-  /// (not together with pages).
+  /// [batch, heads, kv.capacity]: scale x query . key of every entry seen, by slot; null: not
+  /// wanted (not together with pages).
   float* scores = nullptr;
 };
 
@@ -161,8 +161,8 @@ struct AdvanceArgs {
   /// [count], moved by next_of(); heads that evict by scores are moved elsewhere.
   HeadCursor* heads = nullptr;
   int count = 0;
-  /// The query looks at the sinks from the last position of the kept cache, entries - 1 of heads[0];
-  /// else from its text position.
+  /// The query looks at the sinks from the last position of the kept cache, entries - 1 of
+  /// heads[0]; else from its text position.
   bool cache_positions = false;
 };
 
@@ -205,7 +205,7 @@ struct WorkspaceShape {
   int hidden = 0;
   int features = 0;  ///< widest linear.out
   HeadShape heads;
-  std::int64_t entries = 0;  ///< most entries that a step or a prompt attends over
+  std::int64_t entries = 0;       ///< most entries that a step or a prompt attends over
   std::int64_t scored_keys = 0;   ///< tokens of the longest prompt that Scoring works on
   std::int64_t scored_slots = 0;  ///< most slots of a head that Scoring::redundancy works on
   std::int64_t scored_pages = 0;  ///< most pages of a head that Scoring::choose_pages works on

@@ -22,11 +22,11 @@ inline constexpr std::int32_t kUnlimited = std::numeric_limits<std::int32_t>::ma
 /// chose. `packed_keys` and `packed_values` say how many of the entries are in their packed form;
 /// later ones wait in native form (only append-only caches have such).
 struct HeadCursor {
-  std::int32_t start = 0;            ///< first slot, counted from the first of the batch row
-  std::int32_t limit = kUnlimited;   ///< slots that this head may fill; budget + 1 when it evicts
-  std::int32_t sinks = 0;            ///< first slots that the ring leaves alone; below `limit`
-  std::int32_t entries = 1;          ///< entries that attention sees, the newest included
-  std::int32_t slot = 0;             ///< slot of the newest entry, counted from `start`
+  std::int32_t start = 0;           ///< first slot, counted from the first of the batch row
+  std::int32_t limit = kUnlimited;  ///< slots that this head may fill; budget + 1 when it evicts
+  std::int32_t sinks = 0;           ///< first slots that the ring leaves alone; below `limit`
+  std::int32_t entries = 1;         ///< entries that attention sees, the newest included
+  std::int32_t slot = 0;            ///< slot of the newest entry, counted from `start`
   std::int32_t packed_keys = kUnlimited;
   std::int32_t packed_values = kUnlimited;
 };

@@ -17,8 +17,8 @@ enum class Code : std::uint8_t {
   kE4M3,  ///< 8-bit float, saturating at 448; without a group: no scale, else s = f16(max |x| /
           ///< 448)
   kE5M2,  ///< 8-bit float, saturating at 57344; likewise
-  kSymmetric,  ///< s = f16(max |x| / m), m = 2^(bits-1) - 1; q = round(x / s) in [-m, m], stored q
-               ///< + m + 1; reads q s
+  kSymmetric,   ///< s = f16(max |x| / m), m = 2^(bits-1) - 1; q = round(x / s) in [-m, m], stored q
+                ///< + m + 1; reads q s
   kAsymmetric,  ///< z = f16(min), s = f16((max - min) / m), m = 2^bits - 1; q = round((x - z) / s)
                 ///< in [0, m]; reads q s + z
   kAbsMax,  ///< exllamav2: s = f16(max |x|), h = 2^(bits-1); q = round(x / s h + h) in [0, 2h - 1];

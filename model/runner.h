@@ -23,9 +23,9 @@ struct Model {
 /// What a runner must be able to do.
 struct RunShape {
   int batch = 1;
-  std::int32_t prompt = 0;  ///< longest prompt; 0: steps alone
-  std::int32_t tokens = 0;  ///< most tokens fed to one row, prompt included
-  std::int32_t chunk = 0;   ///< prompt tokens computed at once; 0: chosen for the device
+  std::int32_t prompt = 0;           ///< longest prompt; 0: steps alone
+  std::int32_t tokens = 0;           ///< most tokens fed to one row, prompt included
+  std::int32_t chunk = 0;            ///< prompt tokens computed at once; 0: chosen for the device
   std::int32_t shortest_prompt = 0;  ///< 0: every prompt is `prompt` long
 };
 

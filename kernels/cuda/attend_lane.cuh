@@ -17,10 +17,9 @@ struct AttendLane {
   static constexpr int kKeyBytes = Codes<Keys, C>::kBytes;
   static constexpr int kValueBytes = Codes<Values, C>::kBytes;
   /// Rows that a lane has in flight.
-  static constexpr int kRows =
-      std::clamp((Group == 1 ? 96 : 64) / std::max(kKeyBytes, kValueBytes),
-                 2,
-                 Group == 1 ? 8 : (Group == 4 ? 4 : 2));
+  static constexpr int kRows = std::clamp((Group == 1 ? 96 : 64) / std::max(kKeyBytes, kValueBytes),
+                                          2,
+                                          Group == 1 ? 8 : (Group == 4 ? 4 : 2));
   static constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
   static constexpr bool kChannelScales = is_per_channel(Keys);
   static constexpr bool kKeyScales = has_scales(Keys) && !kChannelScales;
