@@ -20,7 +20,6 @@ struct CacheShape {
   DType dtype = DType::kF32;         ///< of the computation
   std::int32_t prompt = 0;           ///< longest prompt; 0: steps alone
   std::int32_t shortest_prompt = 0;  ///< 0: every prompt is as long
-  std::int32_t rope_positions = 0;   ///< that RoPE's table has
 
   [[nodiscard]] Feed feed() const { return prompt > 0 ? Feed::kPrompt : Feed::kSteps; }
   [[nodiscard]] kernels::HeadShape head_shape() const { return {heads, kv_heads, head_dim}; }

@@ -83,7 +83,6 @@ class PromptCut : public Selection {
   [[nodiscard]] std::string requested() const override { return budget_.requested(); }
 
  protected:
-  [[nodiscard]] const Budget& budget() const { return budget_; }
   [[nodiscard]] bool binds() const { return binds_; }
 
  private:
