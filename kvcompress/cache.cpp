@@ -92,11 +92,8 @@ HeadCursor* KvCache::heads(int layer) const {
          static_cast<std::ptrdiff_t>(layer) * shape_.batch * shape_.kv_heads;
 }
 
-// The cursor of a head of which `prompt_` tokens' share is kept, before the next entry.
-HeadCursor KvCache::first_cursor(int layer, int kv_head) const {
-  LayerShape fed = layer_shape(layer);
-  fed.prompt = prompt_;
-  const HeadPlan plan = selection_->plan(fed, kv_head);
+// The cursor of a head that keeps what `plan` says, before the next entry.
+HeadCursor KvCache::first_cursor(int layer, int kv_head, const HeadPlan& plan) const {
   const HeadRoom& room =
       layouts_[static_cast<std::size_t>(layer)].heads[static_cast<std::size_t>(kv_head)];
   HeadCursor head{.start = room.start,
@@ -106,6 +103,7 @@ HeadCursor KvCache::first_cursor(int layer, int kv_head) const {
                   .sinks = static_cast<std::int32_t>(plan.sinks),
                   .entries = plan.kept,
                   .slot = plan.kept - 1};
+  settle_packed(layer, head);
   return head;
 }
 
@@ -126,15 +124,13 @@ void KvCache::make_cursors() {
   cursors_.clear();
   counts_.clear();
   for (int layer = 0; layer < shape_.layers; ++layer) {
+    LayerShape fed = layer_shape(layer);
+    fed.prompt = prompt_;
     for (int row = 0; row < shape_.batch; ++row) {
       for (int kv_head = 0; kv_head < shape_.kv_heads; ++kv_head) {
-        LayerShape fed = layer_shape(layer);
-        fed.prompt = prompt_;
         const HeadPlan plan = selection_->plan(fed, kv_head);
-        HeadCursor head = first_cursor(layer, kv_head);
-        settle_packed(layer, head);
         counts_.push_back({.kept = plan.kept, .budget = plan.budget});
-        cursors_.push_back(head);
+        cursors_.push_back(first_cursor(layer, kv_head, plan));
       }
     }
   }

@@ -98,7 +98,9 @@ class KvCache {
 
   void keep_first_channels(int layer);
   [[nodiscard]] LayerShape layer_shape(int layer) const;
-  [[nodiscard]] kernels::HeadCursor first_cursor(int layer, int kv_head) const;
+  [[nodiscard]] kernels::HeadCursor first_cursor(int layer,
+                                                 int kv_head,
+                                                 const HeadPlan& plan) const;
   void make_cursors();
   void settle_packed(int layer, kernels::HeadCursor& head) const;
   void settle_shared_cut(int layer);

@@ -39,18 +39,18 @@ struct Counts {
   std::size_t prompt;
 };
 
-std::int64_t longest_head(const Policy& policy, const CacheShape& shape) {
-  std::int64_t most = 0;
-  for (int layer = 0; layer < shape.layers; ++layer) {
-    most = std::max(most, lay_out_layer(policy, shape, layer).capacity);
-  }
-  return most;
-}
+// The most of any layer.
+struct LayerMost {
+  std::int64_t capacity = 0;  ///< slots of one head
+  std::int64_t slots = 0;     ///< of a batch row
+};
 
-std::int64_t most_slots(const Policy& policy, const CacheShape& shape) {
-  std::int64_t most = 0;
+LayerMost most_of_layers(const Policy& policy, const CacheShape& shape) {
+  LayerMost most;
   for (int layer = 0; layer < shape.layers; ++layer) {
-    most = std::max(most, lay_out_layer(policy, shape, layer).slots);
+    const LayerLayout layout = lay_out_layer(policy, shape, layer);
+    most.capacity = std::max(most.capacity, layout.capacity);
+    most.slots = std::max(most.slots, layout.slots);
   }
   return most;
 }
@@ -113,7 +113,7 @@ void take_layer(const Policy& policy,
                 Bytes& bytes,
                 ObservationLayout& at) {
   const Counts count(shape);
-  const auto slots = Counts::size(shape.batch) * Counts::size(most_slots(policy, shape));
+  const auto slots = Counts::size(shape.batch) * Counts::size(at.slots);
   const bool scored = evicts_by_scores(policy, shape);
   at.slot_scores = bytes.take(scored ? slots * sizeof(double) : 0);
   at.slot_positions = bytes.take(scored ? slots * sizeof(std::int32_t) : 0);
@@ -156,7 +156,9 @@ bool scores_prompts(const Policy& policy, const CacheShape& shape) {
 ObservationLayout lay_out_observations(const Policy& policy, const CacheShape& shape) {
   Bytes bytes;
   ObservationLayout at;
-  at.capacity = longest_head(policy, shape);
+  const LayerMost most = most_of_layers(policy, shape);
+  at.capacity = most.capacity;
+  at.slots = most.slots;
   at.cursor = bytes.take(sizeof(kernels::StepCursor));
   at.heads = bytes.take(static_cast<std::size_t>(shape.layers) * Counts(shape).kv_heads *
                         sizeof(kernels::HeadCursor));
@@ -179,10 +181,10 @@ ScoredSizes scored_sizes(const Policy& policy, const CacheShape& shape) {
   }
   if (policy.selection->redundancy()) {
     // A prompt is scored whole, before its cut.
-    sizes.slots = std::max<std::int64_t>(longest_head(policy, shape), shape.prompt);
+    sizes.slots = std::max<std::int64_t>(most_of_layers(policy, shape).capacity, shape.prompt);
   }
   if (const auto paging = policy.selection->paging()) {
-    sizes.pages = (longest_head(policy, shape) + paging->page - 1) / paging->page;
+    sizes.pages = (most_of_layers(policy, shape).capacity + paging->page - 1) / paging->page;
   }
   return sizes;
 }

@@ -36,6 +36,7 @@ struct ObservationLayout {
 
   std::int64_t kept_stride = 0;
   std::int64_t capacity = 0;  ///< most slots of a head of any layer
+  std::int64_t slots = 0;     ///< most slots of a batch row of any layer
   int pages_read = 0;         ///< a kv_head and step
   int all_pages = 0;          ///< of a kv_head
 };
