@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 
+#include "kernels/ceilings.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/memory.h"
 #include "kernels/cursor.h"
@@ -225,6 +226,8 @@ class Graph {
 ///
 /// Pointers in arguments belong to pool() or host_pool(). Operations are enqueued in order and may
 /// return before they are done; synchronize() waits and reports what failed. Nothing allocates but
+  /// Kernels that a launch enqueues; 0 on the cpu, which enqueues none.
+  [[nodiscard]] virtual std::size_t kernels() const = 0;
 /// allocate calls, reserve_workspace() and capture().
 class Backend {
  public:
@@ -274,3 +277,11 @@ class Backend {
 };
 
 }  // namespace kvg::kernels
+
+  /// Seconds from the start to the end of what `work` enqueues: between two events of the device,
+  /// on the cpu of the host's clock. Waits for the end.
+  [[nodiscard]] virtual double time(const std::function<void()>& work) = 0;
+
+  /// Measures anew, in about a second at most; what it takes of pool() it gives back. Throws
+  /// OutOfMemory where `sizes` promises more room than there is.
+  [[nodiscard]] virtual Ceilings measure_ceilings(const CeilingSizes& sizes) = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cblas.h>
+#include <chrono>
 #include <cstring>
 #include <sched.h>
 #include <string>
@@ -11,6 +12,7 @@
 #include "kernels/backend.h"
 #include "kernels/core/error.h"
 #include "kernels/cpu/attend.h"
+#include "kernels/cpu/ceilings.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/host.h"
 #include "kernels/cpu/matvec.h"
@@ -34,6 +36,7 @@ class HostGraph final : public Graph {
  public:
   explicit HostGraph(std::function<void()> step) : step_(std::move(step)) {}
   void launch() override { step_(); }
+  [[nodiscard]] std::size_t kernels() const override { return 0; }
 
  private:
   std::function<void()> step_;
@@ -88,6 +91,15 @@ class CpuBackend final : public Backend {
 
   [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& step) override {
     return std::make_unique<HostGraph>(step);
+  }
+
+  [[nodiscard]] double time(const std::function<void()>& work) override {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  [[nodiscard]] Ceilings measure_ceilings(const CeilingSizes& sizes) override {
+    return cpu::measure_ceilings(team_, pool_, sizes);
   }
 
  private:

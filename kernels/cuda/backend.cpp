@@ -4,6 +4,7 @@
 #include <string>
 
 #include "kernels/core/error.h"
+#include "kernels/cuda/ceilings.cuh"
 #include "kernels/cuda/check.cuh"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/gemm.cuh"
@@ -155,6 +156,18 @@ class CudaBackend final : public Backend {
   [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& step) override {
     select();
     return capture_graph(info_.index, target_.stream, step);
+  }
+
+  [[nodiscard]] double time(const std::function<void()>& work) override {
+    select();
+    return device_seconds(target_.stream, work);
+  }
+
+  [[nodiscard]] Ceilings measure_ceilings(const CeilingSizes& sizes) override {
+    select();
+    return measure_cuda_ceilings({.device = info_.index, .target = target_, .compute = compute_},
+                                 {pool_, host_pool_},
+                                 sizes);
   }
 
  private:

@@ -30,4 +30,7 @@ class Stream {
                                                    cudaStream_t stream,
                                                    const std::function<void()>& step);
 
+/// Seconds that the device takes for what `work` enqueues on `stream`. Waits for the end.
+[[nodiscard]] double device_seconds(cudaStream_t stream, const std::function<void()>& work);
+
 }  // namespace kvg::kernels
