@@ -83,9 +83,12 @@ struct QkvArgs {
   /// and goes to slot `position + i`.
   const StepCursor* cursor = nullptr;
   std::int32_t position = 0;
-  void* query = nullptr;       ///< [batch, tokens, heads, head_dim], compute dtype
-  void* sink_query = nullptr;  ///< the same turned to cursor->sink_position; null: not wanted
-  KvView kv;                   ///< of the compute dtype
+  void* query = nullptr;  ///< [batch, tokens, heads, head_dim], compute dtype
+  /// The same turned to the position from which it looks at sinks; null: not wanted.
+  void* sink_query = nullptr;
+  /// That of a token without a cursor is min(its position, this); with one cursor->sink_position.
+  std::int32_t last_sink_position = kUnlimited;
+  KvView kv;  ///< of the compute dtype
   /// A step straight into a cache that stores the compute dtype: [batch, kv_heads]; the newest
   /// entry of a head goes to slot start + slot of its batch row, head_stride is not used. Null: a
   /// step's newest entry goes to slot 0.
@@ -144,11 +147,14 @@ struct AttendArgs {
   float* scores = nullptr;
 };
 
-/// Causal attention of a chunk of a prompt over all that comes before it and itself.
+/// Causal attention of a chunk of a prompt over what it sees of all that comes before it and
+/// itself.
 struct PrefillAttendArgs {
-  void* out = nullptr;          ///< [batch, tokens, heads, head_dim], compute dtype
-  const void* query = nullptr;  ///< [batch, tokens, heads, head_dim], compute dtype
-  KvView kv;                    ///< slots [0, past + tokens) are filled, slot = position
+  void* out = nullptr;               ///< [batch, tokens, heads, head_dim], compute dtype
+  const void* query = nullptr;       ///< [batch, tokens, heads, head_dim], compute dtype
+  const void* sink_query = nullptr;  ///< likewise; scores the sinks; null: `query` scores all
+  Visibility sees{};
+  KvView kv;  ///< slots [0, past + tokens) are filled, slot = position
   int past = 0;
   int tokens = 0;
   HeadShape shape;

@@ -63,6 +63,22 @@ KvCache::KvCache(kernels::Backend& backend, const Policy& policy, const CacheSha
   begin();
 }
 
+KeptEntries kept_of_steps(const Policy& policy, const CacheShape& shape, std::int32_t steps) {
+  KeptEntries kept{.mean = 0.0, .min = steps, .max = 0};
+  for (int layer = 0; layer < shape.layers; ++layer) {
+    for (int head = 0; head < shape.kv_heads; ++head) {
+      const LayerShape fed{layer, shape.layers, shape.kv_heads, 0};
+      const std::int64_t budget = policy.selection->plan(fed, head).budget;
+      const std::int64_t entries = budget == 0 ? steps : std::min<std::int64_t>(budget, steps);
+      kept.mean += static_cast<double>(entries);
+      kept.min = std::min(kept.min, entries);
+      kept.max = std::max(kept.max, entries);
+    }
+  }
+  kept.mean /= static_cast<double>(shape.layers * shape.kv_heads);
+  return kept;
+}
+
 // A step before any prompt gathers the query's channels too, so the list names some.
 void KvCache::keep_first_channels(int layer) {
   const SideLayout& keys = layouts_[static_cast<std::size_t>(layer)].keys;

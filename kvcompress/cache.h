@@ -24,6 +24,11 @@ struct KeptEntries {
   std::int64_t max = 0;
 };
 
+/// Entries kept of a text that was fed in so many steps.
+[[nodiscard]] KeptEntries kept_of_steps(const Policy& policy,
+                                        const CacheShape& shape,
+                                        std::int32_t steps);
+
 /// The keys and values of every layer, in storage of just the slots that the policy can fill and in
 /// the form it stores them.
 ///

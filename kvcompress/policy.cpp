@@ -133,6 +133,16 @@ void check_policy(const Policy& policy,
   }
 }
 
+std::optional<kernels::Visibility> fixed_visibility(const Policy& policy,
+                                                    int head_dim,
+                                                    DType compute) {
+  const kernels::Form native = kernels::native_form(compute);
+  const bool as_computed = form_of(policy.codec.keys, head_dim, compute) == native &&
+                           form_of(policy.codec.values, head_dim, compute) == native &&
+                           !policy.codec.append_only();
+  return as_computed ? policy.selection->visible() : std::nullopt;
+}
+
 std::vector<std::string> suite_of(std::string_view text) {
   std::vector<std::string> eviction;
   for (const SelectionInfo& info : selections()) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,13 @@ struct Policy {
 
 /// Throws InvalidArgument when a model of these heads cannot be run under this policy.
 void check_policy(const Policy& policy, int layers, const kernels::HeadShape& heads, DType compute);
+
+/// What the token of a step sees where that follows from its position alone and entries are stored
+/// as they are computed, so that all steps of a text may be computed at once; else empty. For
+/// policies parsed for Feed::kSteps.
+[[nodiscard]] std::optional<kernels::Visibility> fixed_visibility(const Policy& policy,
+                                                                  int head_dim,
+                                                                  DType compute);
 
 /// Specs that stand for many: "all", "suite:eviction", "suite:codecs", "suite:quick"; empty when
 /// `text` is none of them. Throws InvalidArgument for an unknown suite.

@@ -110,6 +110,10 @@ class Selection {
   [[nodiscard]] virtual std::optional<PagingRule> paging() const { return {}; }
   /// Entry i of the kept cache has position i; else every entry its place in the text.
   [[nodiscard]] virtual bool cache_positions() const { return false; }
+  /// What the token of a step sees, the newest included, where that follows from its position alone
+  /// and is alike in every layer and kv_head; empty: it depends on more. Means nothing to a
+  /// selection whose prompt is cut.
+  [[nodiscard]] virtual std::optional<kernels::Visibility> visible() const { return {}; }
   [[nodiscard]] virtual Needs needs(Feed /*feed*/) const { return {}; }
   /// Enqueues what fills `context.scores`: doubles, larger stays, +infinity for what is protected.
   /// Called for every layer of a prompt that has to be cut or whose scores later steps use.

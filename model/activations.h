@@ -14,14 +14,20 @@ struct Chunking {
 
 [[nodiscard]] Chunking chunking(const RunShape& shape);
 
+/// Prompts of this length that one chunk holds, at least 1.
+[[nodiscard]] int rows_of_a_chunk(const RunShape& shape);
+
+/// Rows whose logits one pass over texts holds at once.
+[[nodiscard]] int logit_rows(const Config& config, const RunShape& shape);
+
 /// Where each activation lies in the one buffer that a runner holds; offsets in bytes.
 struct Activations {
   std::size_t residual = 0;    ///< [batch, max(prompt, 1), hidden], f32
   std::size_t query = 0;       ///< [rows, heads, head_dim]
-  std::size_t sink_query = 0;  ///< [batch, heads, head_dim]
+  std::size_t sink_query = 0;  ///< [batch, or rows with Extras::pass, heads, head_dim]
   std::size_t attended = 0;    ///< [rows, heads, head_dim]
   std::size_t mlp = 0;         ///< [rows, intermediate]
-  std::size_t logits = 0;      ///< [batch, vocab], f32
+  std::size_t logits = 0;      ///< [batch, or logit_rows() with Extras::pass, vocab], f32
   std::size_t rope = 0;        ///< [tokens + future, rotary_dim / 2, 2], f32
   std::size_t prompt_kv =
       0;  ///< [2, batch, kv_heads, prompt, head_dim], when the cache cannot take it
@@ -30,9 +36,23 @@ struct Activations {
 
 /// What a policy asks of the activations.
 struct Extras {
-  bool prompt_kv = false;   ///< a prompt's layer is held whole beside the cache
-  std::int32_t future = 0;  ///< positions beyond the run that RoPE's table has
+  bool prompt_kv = false;    ///< a prompt's layer is held whole beside the cache
+  std::int32_t future = 0;   ///< positions beyond the run that RoPE's table has
+  bool pass = false;         ///< every token of a prompt is scored, none is cached
+  bool sink_queries = true;  ///< some look at sinks from another position
 };
+
+/// Where the parts of the memory that the host and the device share lie; offsets in bytes. It
+/// begins with the tokens [batch, max(prompt, 1)].
+struct IoLayout {
+  std::size_t targets = 0;  ///< [scored]
+  std::size_t best = 0;     ///< [scored]
+  std::size_t nll = 0;      ///< [scored]
+  std::size_t total = 0;
+  std::size_t scored = 0;  ///< rows: one a batch row, or in a pass one a token
+};
+
+[[nodiscard]] IoLayout lay_out_io(const RunShape& shape, bool pass);
 
 [[nodiscard]] Activations lay_out(const Config& config,
                                   const RunShape& shape,

@@ -8,88 +8,53 @@
 #include "model/activations.h"
 #include "model/checkpoint.h"
 #include "model/run_plan.h"
+#include "model/runner_state.h"
 
 namespace kvg::model {
 namespace {
-
-std::size_t io_bytes(const RunShape& shape) {
-  const auto batch = static_cast<std::size_t>(shape.batch);
-  return 4 * (batch * static_cast<std::size_t>(std::max(shape.prompt, 1)) + 3 * batch);
-}
 
 // The element `index` of an array of `dtype`.
 void* element(void* data, DType dtype, std::int64_t index) {
   return static_cast<std::byte*>(data) + index * static_cast<std::int64_t>(size_of(dtype));
 }
 
-// A few consecutive rows of the residual stream on their way through a layer.
-struct Rows {
-  float* residual = nullptr;  ///< [batch, tokens, hidden]
-  int batch = 0;
-  int tokens = 0;
-  int past = 0;                                 ///< prompt tokens before these
-  const kernels::StepCursor* cursor = nullptr;  ///< a decode step, else a prompt
-  kernels::KvView kv;                           ///< of these batch rows
-
-  [[nodiscard]] int count() const { return batch * tokens; }
-};
+kernels::NextWeights ahead(const kernels::Linear& linear) {
+  return {.data = linear.weight,
+          .bytes = static_cast<std::size_t>(linear.out) * static_cast<std::size_t>(linear.in) *
+                   size_of(linear.dtype)};
+}
 
 }  // namespace
 
-struct Runner::State {
-  State(const Model& model,
-        kernels::Backend& device,
-        const kvcompress::Policy& policy,
-        const RunShape& run)
-      : config(model.config),
-        weights(model.weights),
-        backend(device),
-        shape(run),
-        cache(device, policy, cache_shape(model.config, run, device.compute_dtype())),
-        extras(extras_of(policy, cache.shape())),
-        at(lay_out(model.config, run, device.compute_dtype(), extras)),
-        activations(device.pool().allocate(at.total, MemoryClass::kActivations)),
-        io(device.host_pool().allocate(io_bytes(run), MemoryClass::kActivations)),
-        scores(static_cast<std::size_t>(run.batch)) {
-    backend.reserve_workspace(workspace_shape(config, policy, shape, device.compute_dtype()));
-    const std::vector<float> table = rope_table(config, shape.tokens + extras.future);
-    backend.upload(activations.as<float>(at.rope), table.data(), table.size() * sizeof(float));
-  }
-
-  [[nodiscard]] int io_tokens() const { return shape.batch * std::max(shape.prompt, 1); }
-  [[nodiscard]] std::int32_t* tokens() const { return io.as<std::int32_t>(); }
-  [[nodiscard]] std::int32_t* targets() const { return tokens() + io_tokens(); }
-  [[nodiscard]] std::int32_t* best() const { return targets() + shape.batch; }
-  [[nodiscard]] float* nll() const {
-    return io.as<float>(4 * static_cast<std::size_t>(io_tokens() + 2 * shape.batch));
-  }
-  [[nodiscard]] float* residual() const { return activations.as<float>(at.residual); }
-  [[nodiscard]] float* logits() const { return activations.as<float>(at.logits); }
-
-  void embed(int rows) const;
-  void attention(int layer, const Rows& rows) const;
-  void mlp_up(const LayerWeights& layer, const Rows& rows) const;
-  void run_layer(int layer, const Rows& rows) const;
-  void head(const float* residual_rows, int first_row, int rows) const;
-  void score() const;
-  void enqueue_step();
-  [[nodiscard]] kvcompress::LayerParts parts(int layer) const;
-  void prompt_layer(int layer, int length, const kernels::KvView& kv);
-  [[nodiscard]] kernels::KvView prompt_view(int length) const;
-  std::span<const TokenScore> collect();
-
-  const Config& config;
-  const Weights& weights;
-  kernels::Backend& backend;
-  RunShape shape;
-  kvcompress::KvCache cache;
+Runner::State::State(const Model& model,
+                     kernels::Backend& device,
+                     const kvcompress::Policy& how,
+                     const RunShape& run)
+    : config(model.config),
+      weights(model.weights),
+      backend(device),
+      policy(how),
+      shape(run),
+      pass(pass_of(model.config, how, run, device.compute_dtype())) {
+  const DType compute = backend.compute_dtype();
+  shape = planned_shape(run, pass.has_value());
   Extras extras;
-  Activations at;
-  Buffer activations;
-  Buffer io;  ///< tokens, targets [batch], best [batch], nll [batch]
-  std::vector<TokenScore> scores;
-  std::unique_ptr<kernels::Graph> step;
-};
+  if (pass) {
+    extras = extras_of_pass(policy, *pass);
+  } else {
+    cache.emplace(device, policy, cache_shape(config, shape, compute));
+    extras = extras_of(policy, cache->shape());
+  }
+  at = lay_out(config, shape, compute, extras);
+  activations = device.pool().allocate(at.total, MemoryClass::kActivations);
+  io_at = lay_out_io(shape, pass.has_value());
+  io = device.host_pool().allocate(io_at.total, MemoryClass::kActivations);
+  scores.resize(io_at.scored);
+  backend.reserve_workspace(pass ? workspace_shape_of_pass(config, shape)
+                                 : workspace_shape(config, policy, shape, compute));
+  const std::vector<float> table = rope_table(config, shape.tokens + extras.future);
+  backend.upload(activations.as<float>(at.rope), table.data(), table.size() * sizeof(float));
+}
 
 void Runner::State::embed(int rows) const {
   backend.embed({.out = residual(),
@@ -100,11 +65,15 @@ void Runner::State::embed(int rows) const {
                  .hidden = config.hidden});
 }
 
+kernels::NextWeights Runner::State::after_attention(const LayerWeights& layer) const {
+  return ahead(config.parallel_residual ? layer.up : layer.attention_out);
+}
+
 void Runner::State::attention(int layer, const Rows& rows) const {
   const LayerWeights& part = weights.layers[static_cast<std::size_t>(layer)];
-  const bool turned_twice = rows.cursor != nullptr && cache.turned_sinks() > 0;
+  const bool is_step = rows.cursor != nullptr;
   void* query = activations.as<std::byte>(at.query);
-  void* sink_query = turned_twice ? activations.as<std::byte>(at.sink_query) : nullptr;
+  void* sink_query = rows.turned_sinks > 0 ? activations.as<std::byte>(at.sink_query) : nullptr;
   void* out = activations.as<std::byte>(at.attended);
   const auto scale =
       static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.heads.head_dim)));
@@ -122,11 +91,15 @@ void Runner::State::attention(int layer, const Rows& rows) const {
        .position = rows.past,
        .query = query,
        .sink_query = sink_query,
+       .last_sink_position = rows.sees.last_position(),
        .kv = rows.kv,
-       .heads = rows.cursor != nullptr ? cache.step_heads(layer) : nullptr});
-  if (rows.cursor == nullptr) {
+       .heads = is_step ? cache->step_heads(layer) : nullptr,
+       .next = after_attention(part)});
+  if (!is_step) {
     backend.prefill_attend({.out = out,
                             .query = query,
+                            .sink_query = sink_query,
+                            .sees = rows.sees,
                             .kv = rows.kv,
                             .past = rows.past,
                             .tokens = rows.tokens,
@@ -135,18 +108,19 @@ void Runner::State::attention(int layer, const Rows& rows) const {
                             .scale = scale});
     return;
   }
-  cache.enqueue_append(layer);
+  cache->enqueue_append(layer);
   backend.attend({.out = out,
                   .query = query,
                   .sink_query = sink_query,
-                  .sinks = turned_twice ? cache.turned_sinks() : 0,
-                  .kv = cache.stored(layer),
-                  .pages = cache.enqueue_pages(layer, query),
+                  .sinks = rows.turned_sinks,
+                  .kv = cache->stored(layer),
+                  .pages = cache->enqueue_pages(layer, query),
                   .shape = config.heads,
                   .batch = rows.batch,
                   .scale = scale,
-                  .scores = cache.step_scores()});
-  cache.enqueue_after_attend(layer);
+                  .scores = cache->step_scores(),
+                  .next = after_attention(part)});
+  cache->enqueue_after_attend(layer);
 }
 
 void Runner::State::mlp_up(const LayerWeights& layer, const Rows& rows) const {
@@ -156,7 +130,8 @@ void Runner::State::mlp_up(const LayerWeights& layer, const Rows& rows) const {
                    .norm = layer.mlp_norm,
                    .linear = layer.up,
                    .activation = config.activation,
-                   .rows = rows.count()});
+                   .rows = rows.count(),
+                   .next = ahead(config.parallel_residual ? layer.attention_out : layer.down)});
 }
 
 void Runner::State::run_layer(int layer, const Rows& rows) const {
@@ -169,14 +144,18 @@ void Runner::State::run_layer(int layer, const Rows& rows) const {
   backend.add_project({.inout = rows.residual,
                        .in = activations.as<std::byte>(at.attended),
                        .linear = part.attention_out,
-                       .rows = rows.count()});
+                       .rows = rows.count(),
+                       .next = ahead(config.parallel_residual ? part.down : part.up)});
   if (!config.parallel_residual) {
     mlp_up(part, rows);
   }
   backend.add_project({.inout = rows.residual,
                        .in = activations.as<std::byte>(at.mlp),
                        .linear = part.down,
-                       .rows = rows.count()});
+                       .rows = rows.count(),
+                       .next = ahead(layer + 1 < config.layers
+                                         ? weights.layers[static_cast<std::size_t>(layer) + 1].qkv
+                                         : weights.head)});
 }
 
 void Runner::State::head(const float* residual_rows, int first_row, int rows) const {
@@ -189,12 +168,12 @@ void Runner::State::head(const float* residual_rows, int first_row, int rows) co
                    .rows = rows});
 }
 
-void Runner::State::score() const {
+void Runner::State::score(int first, int rows) const {
   backend.score({.logits = logits(),
-                 .targets = targets(),
-                 .nll = nll(),
-                 .best = best(),
-                 .rows = shape.batch,
+                 .targets = targets() + first,
+                 .nll = nll() + first,
+                 .best = best() + first,
+                 .rows = rows,
                  .vocab = config.vocab});
 }
 
@@ -206,12 +185,13 @@ void Runner::State::enqueue_step() {
                .batch = shape.batch,
                .tokens = 1,
                .past = 0,
-               .cursor = cache.cursor(),
-               .kv = cache.step_target(layer)});
+               .cursor = cache->cursor(),
+               .kv = cache->step_target(layer),
+               .turned_sinks = cache->turned_sinks()});
   }
   head(residual(), 0, shape.batch);
-  score();
-  cache.enqueue_finish_step();
+  score(0, shape.batch);
+  cache->enqueue_finish_step();
 }
 
 kernels::KvView Runner::State::prompt_view(int length) const {
@@ -232,40 +212,45 @@ kvcompress::LayerParts Runner::State::parts(int layer) const {
           .output = weights.layers[static_cast<std::size_t>(layer)].attention_out};
 }
 
-void Runner::State::prompt_layer(int layer, int length, const kernels::KvView& kv) {
+void Runner::State::prompt_layer(int layer, int batch, int length, const kernels::KvView& kv) {
   const Chunking chunk = chunking(shape);
-  const bool together = chunk.batch == shape.batch;
-  for (int row = 0; row < shape.batch; row += chunk.batch) {
+  for (int row = 0; row < batch; row += chunk.batch) {
     kernels::KvView row_kv = kv;
     row_kv.keys = element(kv.keys, kv.dtype, row * kv.batch_stride);
     row_kv.values = element(kv.values, kv.dtype, row * kv.batch_stride);
     for (int past = 0; past < length; past += chunk.tokens) {
       const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(row) * length + past;
-      const Rows rows = {.residual = residual() + first * config.hidden,
-                         .batch = together ? shape.batch : 1,
-                         .tokens = std::min(chunk.tokens, length - past),
-                         .past = past,
-                         .cursor = nullptr,
-                         .kv = row_kv};
+      const Rows rows = {
+          .residual = residual() + first * config.hidden,
+          .batch = std::min(chunk.batch, batch - row),
+          .tokens = std::min(chunk.tokens, length - past),
+          .past = past,
+          .cursor = nullptr,
+          .kv = row_kv,
+          .sees = pass.value_or(kernels::Visibility{}),
+          .turned_sinks = pass && policy.selection->cache_positions() ? pass->sinks : 0};
       run_layer(layer, rows);
-      cache.observe({.query = activations.as<std::byte>(at.query),
-                     .batch = rows.batch,
-                     .first_row = row,
-                     .past = past,
-                     .tokens = rows.tokens,
-                     .shape = config.heads},
-                    row_kv,
-                    parts(layer));
+      if (pass) {
+        continue;
+      }
+      cache->observe({.query = activations.as<std::byte>(at.query),
+                      .batch = rows.batch,
+                      .first_row = row,
+                      .past = past,
+                      .tokens = rows.tokens,
+                      .shape = config.heads},
+                     row_kv,
+                     parts(layer));
     }
   }
 }
 
-std::span<const TokenScore> Runner::State::collect() {
+std::span<const TokenScore> Runner::State::collect(std::size_t rows) {
   backend.synchronize();
-  for (int row = 0; row < shape.batch; ++row) {
-    scores[static_cast<std::size_t>(row)] = {.nll = nll()[row], .best = best()[row]};
+  for (std::size_t row = 0; row < rows; ++row) {
+    scores[row] = {.nll = nll()[row], .best = best()[row]};
   }
-  return scores;
+  return std::span(scores).first(rows);
 }
 
 Runner::Runner(const Model& model,
@@ -275,6 +260,9 @@ Runner::Runner(const Model& model,
   check_run(model.config, policy, shape, backend.compute_dtype());
   state_ = std::make_unique<State>(model, backend, policy, shape);
   State& state = *state_;
+  if (state.pass) {
+    return;
+  }
   // One step for real, so that every kernel is loaded before the capture.
   std::fill_n(state.tokens(), shape.batch, 0);
   std::fill_n(state.targets(), shape.batch, kNoTarget);
@@ -292,17 +280,35 @@ MemoryPlan Runner::plan(const Config& config,
                         const RunShape& shape) {
   const DType compute = backend.compute_dtype();
   check_run(config, policy, shape, compute);
+  const std::size_t weights =
+      weight_bytes(config, matrix_dtype(config, backend.device().kind, compute));
+  if (const auto pass = pass_of(config, policy, shape, compute)) {
+    const RunShape planned = planned_shape(shape, true);
+    return {.weights = weights,
+            .kv = 0,
+            .activations = lay_out(config, planned, compute, extras_of_pass(policy, *pass)).total,
+            .workspace = backend.workspace_bytes(workspace_shape_of_pass(config, planned)),
+            .observations = 0};
+  }
   const kvcompress::CacheShape cache = cache_shape(config, shape, compute);
-  return {.weights = weight_bytes(config, matrix_dtype(config, backend.device().kind, compute)),
+  return {.weights = weights,
           .kv = kvcompress::KvCache::kv_bytes(policy, cache),
           .activations = lay_out(config, shape, compute, extras_of(policy, cache)).total,
           .workspace = backend.workspace_bytes(workspace_shape(config, policy, shape, compute)),
           .observations = kvcompress::KvCache::observation_bytes(policy, cache)};
 }
 
+int Runner::useful_batch(const Config& config,
+                         const kernels::Backend& backend,
+                         const kvcompress::Policy& policy,
+                         const RunShape& shape) {
+  const bool pass = pass_of(config, policy, shape, backend.compute_dtype()).has_value();
+  return pass ? std::min(shape.batch, rows_of_a_chunk(planned_shape(shape, true))) : shape.batch;
+}
+
 void Runner::begin() {
   state_->backend.synchronize();
-  state_->cache.begin();
+  state_->cache.value().begin();
 }
 
 std::span<const TokenScore> Runner::prefill(std::span<const std::int32_t> tokens,
@@ -313,27 +319,27 @@ std::span<const TokenScore> Runner::prefill(std::span<const std::int32_t> tokens
              "one prompt and one target a row, prompts of equal length");
   const auto length = static_cast<int>(tokens.size() / batch);
   KVG_EXPECT(length <= state.shape.prompt, "the runner was planned for the prompt");
-  KVG_EXPECT(state.cache.tokens_fed() == 0, "a prompt is fed to an empty cache");
+  KVG_EXPECT(state.cache->tokens_fed() == 0, "a prompt is fed to an empty cache");
   std::ranges::copy(tokens, state.tokens());
   std::ranges::copy(targets, state.targets());
 
   state.embed(state.shape.batch * length);
-  const bool whole = state.cache.takes_whole(length);
-  state.cache.begin_prompt(length);
+  const bool whole = state.cache->takes_whole(length);
+  state.cache->begin_prompt(length);
   for (int layer = 0; layer < state.config.layers; ++layer) {
-    const kernels::KvView kv = whole ? state.cache.layer(layer) : state.prompt_view(length);
-    state.prompt_layer(layer, length, kv);
+    const kernels::KvView kv = whole ? state.cache->layer(layer) : state.prompt_view(length);
+    state.prompt_layer(layer, state.shape.batch, length, kv);
     if (!whole) {
-      state.cache.keep_of_prompt(layer, kv, state.parts(layer));
+      state.cache->keep_of_prompt(layer, kv, state.parts(layer));
     }
   }
   for (int row = 0; row < state.shape.batch; ++row) {
     const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(row + 1) * length - 1;
     state.head(state.residual() + last * state.config.hidden, row, 1);
   }
-  state.score();
-  state.cache.finish_prompt();
-  return state.collect();
+  state.score(0, state.shape.batch);
+  state.cache->finish_prompt();
+  return state.collect(batch);
 }
 
 std::span<const TokenScore> Runner::step(std::span<const std::int32_t> tokens,
@@ -341,12 +347,12 @@ std::span<const TokenScore> Runner::step(std::span<const std::int32_t> tokens,
   State& state = *state_;
   const auto batch = static_cast<std::size_t>(state.shape.batch);
   KVG_EXPECT(tokens.size() == batch && targets.size() == batch, "one token and target a row");
-  KVG_EXPECT(state.cache.tokens_fed() < state.shape.tokens, "the runner was planned for the run");
+  KVG_EXPECT(state.cache->tokens_fed() < state.shape.tokens, "the runner was planned for the run");
   std::ranges::copy(tokens, state.tokens());
   std::ranges::copy(targets, state.targets());
   state.step->launch();
-  state.cache.count_step();
-  return state.collect();
+  state.cache->count_step();
+  return state.collect(batch);
 }
 
 std::vector<float> Runner::logits() const {
@@ -356,8 +362,17 @@ std::vector<float> Runner::logits() const {
   return host;
 }
 
+std::size_t Runner::step_kernels() const {
+  return state_->step ? state_->step->kernels() : 0;
+}
+
+bool Runner::holds_cache() const {
+  return state_->cache.has_value();
+}
+
 const kvcompress::KvCache& Runner::cache() const {
-  return state_->cache;
+  KVG_EXPECT(holds_cache(), "one pass over texts holds no cache");
+  return *state_->cache;
 }
 
 }  // namespace kvg::model

@@ -27,6 +27,7 @@ struct RunShape {
   std::int32_t tokens = 0;           ///< most tokens fed to one row, prompt included
   std::int32_t chunk = 0;            ///< prompt tokens computed at once; 0: chosen for the device
   std::int32_t shortest_prompt = 0;  ///< 0: every prompt is `prompt` long
+  bool texts = false;                ///< for score_texts() alone; `prompt` is 0
 };
 
 /// Device bytes that one policy's run needs, by class.
@@ -50,6 +51,9 @@ struct TokenScore {
 
 inline constexpr std::int32_t kNoTarget = -1;
 
+/// Called between parts of long work with the parts done of all; may be empty.
+using Progress = std::function<void(std::size_t done, std::size_t total)>;
+
 /// Feeds tokens to a model through a cache. Everything is allocated at construction; a step is one
 /// graph launch and one wait. The backend's scratch memory belongs to the newest runner: one at a
 /// time runs on a backend.
@@ -71,6 +75,13 @@ class Runner {
                                        const kvcompress::Policy& policy,
                                        const RunShape& shape);
 
+  /// The rows of `shape` beyond which more run together are no faster: those of texts that go
+  /// through in one pass need to fill a product, no more.
+  [[nodiscard]] static int useful_batch(const Config& config,
+                                        const kernels::Backend& backend,
+                                        const kvcompress::Policy& policy,
+                                        const RunShape& shape);
+
   /// Empties the cache: the next token has position 0.
   void begin();
 
@@ -84,9 +95,24 @@ class Runner {
   std::span<const TokenScore> step(std::span<const std::int32_t> tokens,
                                    std::span<const std::int32_t> targets);
 
+  /// Scores what a cache under this policy makes of up to `batch` texts of at least two tokens,
+  /// each token but the first after those before it: [texts][tokens - 1]. Where that follows from
+  /// positions alone it is one masked pass over all tokens and no cache is held; else the texts are
+  /// stepped through side by side. `done` counts the tokens fed of the longest text.
+  [[nodiscard]] std::vector<std::vector<TokenScore>> score_texts(
+      std::span<const std::vector<std::int32_t>> texts, const Progress& progress);
+
+  /// Entries that the policy keeps of a text fed in so many steps.
+  [[nodiscard]] kvcompress::KeptEntries kept_of_steps(std::int32_t steps) const;
+
   /// The logits of the last step or prompt: [batch, vocab], f32.
   [[nodiscard]] std::vector<float> logits() const;
 
+  /// Kernels that a step launches; 0 on the cpu.
+  [[nodiscard]] std::size_t step_kernels() const;
+
+  [[nodiscard]] bool holds_cache() const;
+  /// Throws InvalidArgument when none is held.
   [[nodiscard]] const kvcompress::KvCache& cache() const;
 
  private:

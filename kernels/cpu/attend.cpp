@@ -1,7 +1,6 @@
 #include "kernels/cpu/attend.h"
 
 #include <algorithm>
-#include <cblas.h>
 
 #include "kernels/core/error.h"
 #include "kernels/cpu/elementwise.h"
@@ -14,10 +13,6 @@ namespace {
 
 // Heads whose splits one task merges; fewer are not worth waking another thread.
 constexpr int kMergesPerTask = 16;
-
-const float* entries_of(const void* data, const KvView& view, int row, int kv_head) {
-  return static_cast<const float*>(data) + row * view.batch_stride + kv_head * view.head_stride;
-}
 
 void check(const HeadShape& shape) {
   KVG_EXPECT(shape.kv_heads > 0 && shape.heads % shape.kv_heads == 0,
@@ -224,61 +219,6 @@ class Step {
   float* tiles_ = nullptr;
 };
 
-// Queries [first, first + count) of one head of one row against all keys up to each.
-struct PrefillTile {
-  int row = 0;
-  int head = 0;
-  int first = 0;
-  int count = 0;
-};
-
-void attend_tile(const PrefillAttendArgs& args, const PrefillTile& tile, float* scores) {
-  const HeadShape& shape = args.shape;
-  const int kv_head = tile.head / (shape.heads / shape.kv_heads);
-  const int keys = args.past + tile.first + tile.count;
-  const int token_stride = shape.heads * shape.head_dim;
-  const std::ptrdiff_t token = static_cast<std::ptrdiff_t>(tile.row) * args.tokens + tile.first;
-  const std::ptrdiff_t at = token * token_stride + tile.head * shape.head_dim;
-  cblas_sgemm(CblasRowMajor,
-              CblasNoTrans,
-              CblasTrans,
-              tile.count,
-              keys,
-              shape.head_dim,
-              1.0F,
-              static_cast<const float*>(args.query) + at,
-              token_stride,
-              entries_of(args.kv.keys, args.kv, tile.row, kv_head),
-              shape.head_dim,
-              0.0F,
-              scores,
-              keys);
-  for (int i = 0; i < tile.count; ++i) {
-    float* row = scores + static_cast<std::ptrdiff_t>(i) * keys;
-    const int last = args.past + tile.first + i;
-    const auto seen = static_cast<std::size_t>(last) + 1;
-    const float sum = exponentiate(row, args.scale, seen).sum;
-    for (std::size_t k = 0; k < seen; ++k) {
-      row[k] /= sum;
-    }
-    std::fill(row + seen, row + keys, 0.0F);
-  }
-  cblas_sgemm(CblasRowMajor,
-              CblasNoTrans,
-              CblasNoTrans,
-              tile.count,
-              shape.head_dim,
-              keys,
-              1.0F,
-              scores,
-              keys,
-              entries_of(args.kv.values, args.kv, tile.row, kv_head),
-              shape.head_dim,
-              0.0F,
-              static_cast<float*>(args.out) + at,
-              token_stride);
-}
-
 }  // namespace
 
 void attend(const AttendArgs& args, const Resources& resources) {
@@ -291,26 +231,6 @@ void attend(const AttendArgs& args, const Resources& resources) {
     for (int head = task * kMergesPerTask; head < end; ++head) {
       step.merge(head);
     }
-  });
-}
-
-void prefill_attend(const PrefillAttendArgs& args, const Resources& resources) {
-  check(args.shape);
-  KVG_EXPECT(args.kv.dtype == DType::kF32, "the cpu computes in f32");
-  float* scratch =
-      resources.scratch.tiles(prefill_tile_floats(args.tokens, args.past + args.tokens));
-  const int blocks = (args.tokens + kTileQueries - 1) / kTileQueries;
-  const int units = args.batch * args.shape.heads * blocks;
-  resources.team.run(units, [&](int unit, int thread) {
-    // Tasks are taken from the last one down, so the longest tiles come first and the threads end
-    // together.
-    const int block = unit / (args.batch * args.shape.heads);
-    const PrefillTile tile = {.row = unit / args.shape.heads % args.batch,
-                              .head = unit % args.shape.heads,
-                              .first = block * kTileQueries,
-                              .count = std::min(kTileQueries, args.tokens - block * kTileQueries)};
-    const std::size_t at = static_cast<std::size_t>(thread) * resources.scratch.thread_stride();
-    attend_tile(args, tile, scratch + at);
   });
 }
 

@@ -107,7 +107,9 @@ void finish_query(const QkvArgs& args, float* query, std::ptrdiff_t head, std::i
   if (args.sink_query != nullptr) {
     float* sink_query = static_cast<float*>(args.sink_query) + head * dim;
     std::memcpy(sink_query, query, static_cast<std::size_t>(dim) * sizeof(float));
-    rotate(args.rope, sink_query, sink_query, args.cursor->sink_position);
+    const std::int32_t from = args.cursor != nullptr ? args.cursor->sink_position
+                                                     : std::min(position, args.last_sink_position);
+    rotate(args.rope, sink_query, sink_query, from);
   }
   rotate(args.rope, query, query, position);
 }
@@ -125,7 +127,6 @@ void check(const QkvArgs& args) {
   KVG_EXPECT(args.linear.out == (shape.heads + 2 * shape.kv_heads) * shape.head_dim,
              "the projection yields q, k and v of every head");
   KVG_EXPECT(args.cursor == nullptr || args.tokens == 1, "a step has one token a row");
-  KVG_EXPECT(args.sink_query == nullptr || args.cursor != nullptr, "sinks need a cursor");
   KVG_EXPECT(args.heads == nullptr || args.cursor != nullptr, "only a step has head cursors");
 }
 

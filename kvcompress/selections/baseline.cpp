@@ -10,6 +10,9 @@ class Baseline final : public Selection {
   [[nodiscard]] HeadPlan plan(const LayerShape& layer, int /*kv_head*/) const override {
     return {.kept = layer.prompt};
   }
+  [[nodiscard]] std::optional<kernels::Visibility> visible() const override {
+    return kernels::Visibility{};
+  }
 };
 
 }  // namespace

@@ -26,6 +26,12 @@ HeadPlan SinkWindow::plan(const LayerShape& layer, int /*kv_head*/) const {
           .sinks = sinks_};
 }
 
+// During a step the newest entry comes on top of the budget.
+std::optional<kernels::Visibility> SinkWindow::visible() const {
+  const auto budget = static_cast<std::int32_t>(budget_.of_steps(0));
+  return kernels::Visibility{.sinks = sinks_, .window = budget - sinks_ + 1};
+}
+
 void SinkWindow::score(const PromptContext& context) const {
   context.scoring.recency(context.scores);
   context.scoring.protect(context.scores, std::min(sinks_, context.count), 0);

@@ -22,6 +22,7 @@ class SinkWindow final : public Selection {
 
   [[nodiscard]] HeadPlan plan(const LayerShape& layer, int kv_head) const override;
   [[nodiscard]] bool cache_positions() const override { return cache_positions_; }
+  [[nodiscard]] std::optional<kernels::Visibility> visible() const override;
   [[nodiscard]] std::string requested() const override { return budget_.requested(); }
   void score(const PromptContext& context) const override;
 

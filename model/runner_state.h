@@ -1,0 +1,77 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "model/activations.h"
+#include "model/run_plan.h"
+#include "model/runner.h"
+
+namespace kvg::model {
+
+/// A few consecutive rows of the residual stream on their way through a layer.
+struct Rows {
+  float* residual = nullptr;  ///< [batch, tokens, hidden]
+  int batch = 0;
+  int tokens = 0;
+  int past = 0;                                 ///< prompt tokens before these
+  const kernels::StepCursor* cursor = nullptr;  ///< a decode step, else a prompt
+  kernels::KvView kv;                           ///< of these batch rows
+  kernels::Visibility sees{};                   ///< what a prompt's tokens see
+  int turned_sinks = 0;  ///< sinks that are looked at from a position of the cache
+
+  [[nodiscard]] int count() const { return batch * tokens; }
+};
+
+/// What a runner holds, and the parts that its verbs are made of.
+struct Runner::State {
+  State(const Model& model,
+        kernels::Backend& device,
+        const kvcompress::Policy& how,
+        const RunShape& run);
+
+  [[nodiscard]] std::int32_t* tokens() const { return io.as<std::int32_t>(); }
+  [[nodiscard]] std::int32_t* targets() const { return io.as<std::int32_t>(io_at.targets); }
+  [[nodiscard]] std::int32_t* best() const { return io.as<std::int32_t>(io_at.best); }
+  [[nodiscard]] float* nll() const { return io.as<float>(io_at.nll); }
+  [[nodiscard]] float* residual() const { return activations.as<float>(at.residual); }
+  [[nodiscard]] float* logits() const { return activations.as<float>(at.logits); }
+
+  void embed(int rows) const;
+  [[nodiscard]] kernels::NextWeights after_attention(const LayerWeights& layer) const;
+  void attention(int layer, const Rows& rows) const;
+  void mlp_up(const LayerWeights& layer, const Rows& rows) const;
+  void run_layer(int layer, const Rows& rows) const;
+  /// Logits of residual rows to logits rows from `first_row` on.
+  void head(const float* residual_rows, int first_row, int rows) const;
+  /// Scores logits rows [0, rows) as the rows `first` and further of targets().
+  void score(int first, int rows) const;
+  void enqueue_step();
+  [[nodiscard]] kvcompress::LayerParts parts(int layer) const;
+  /// One layer of the first `batch` rows' prompts.
+  void prompt_layer(int layer, int batch, int length, const kernels::KvView& kv);
+  [[nodiscard]] kernels::KvView prompt_view(int length) const;
+  /// Waits for the first `rows` scores.
+  std::span<const TokenScore> collect(std::size_t rows);
+  /// Scores of [batch, length] tokens() against targets(), to nll() and best().
+  void score_pass(int batch, int length);
+  std::vector<std::vector<TokenScore>> score_at_once(
+      std::span<const std::vector<std::int32_t>> texts);
+
+  const Config& config;
+  const Weights& weights;
+  kernels::Backend& backend;
+  kvcompress::Policy policy;
+  RunShape shape;
+  std::optional<kernels::Visibility> pass;  ///< texts go through in one pass, without a cache
+  std::optional<kvcompress::KvCache> cache;
+  Activations at;
+  Buffer activations;
+  IoLayout io_at;
+  Buffer io;  ///< read and written by the host and the device
+  std::vector<TokenScore> scores;
+  std::unique_ptr<kernels::Graph> step;
+};
+
+}  // namespace kvg::model
