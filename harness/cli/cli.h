@@ -11,6 +11,9 @@ namespace kvg::harness::cli {
 inline constexpr int kAllMeasured = 0;
 inline constexpr int kRefused = 1;
 inline constexpr int kSomeFailed = 3;
+/// Of `compare`: rows regressed; its input is unusable.
+inline constexpr int kRegressed = 1;
+inline constexpr int kUnusable = 2;
 
 /// The words of the command line, the program's name first.
 using Command = std::vector<std::string>;
@@ -23,5 +26,6 @@ void add_run(CLI::App& app, const Command& command, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);
+void add_compare(CLI::App& app, Action& action);
 
 }  // namespace kvg::harness::cli

@@ -17,6 +17,7 @@ constexpr const char* kFooter =
     "  kvgauge run                 the main job: tiny-llama under four policies\n"
     "  kvgauge run --help          every flag\n"
     "  kvgauge report run.json     the tables of a recorded run as Markdown\n"
+    "  kvgauge compare old.json new.json   whether a run holds what an older one recorded\n"
     "  kvgauge list policies       selections and their parameters; also: list codecs\n"
     "  kvgauge info                devices";
 
@@ -60,6 +61,7 @@ int run_program(const cli::Command& command) {
   cli::add_info(app, action);
   cli::add_list(app, action);
   cli::add_report(app, action);
+  cli::add_compare(app, action);
   try {
     app.parse(std::vector<std::string>(command.rbegin(), command.rend() - 1));
   } catch (const CLI::CallForHelp&) {
@@ -79,16 +81,22 @@ int run_program(const cli::Command& command) {
   return code;
 }
 
+// A gate tells what it could not judge from what it judged.
+int refused(const cli::Command& command) {
+  return command.size() > 1 && command[1] == "compare" ? cli::kUnusable : cli::kRefused;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  const cli::Command command(argv, argv + argc);
   try {
-    return run_program({argv, argv + argc});
+    return run_program(command);
   } catch (const std::bad_alloc&) {
     std::cerr << "kvgauge: the memory of this machine is exhausted" << std::endl;
-    return cli::kRefused;
+    return refused(command);
   } catch (const std::exception& error) {
     std::cerr << "kvgauge: " << error.what() << std::endl;
-    return cli::kRefused;
+    return refused(command);
   }
 }

@@ -1,10 +1,11 @@
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "harness/cli/cli.h"
 #include "harness/columns.h"
+#include "harness/markdown.h"
+#include "harness/run_file.h"
 #include "kernels/core/error.h"
 
 namespace kvg::harness::cli {
@@ -12,18 +13,13 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kSchema = "kvgauge.run/1";
-
-Json read_run(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) {
-    throw DataError("run file " + file + " cannot be read");
-  }
-  Json run = Json::parse(in, nullptr, false);
-  if (!run.is_object() || run.value("schema", Json()) != kSchema ||
-      !run.value("environment", Json()).is_object() || !run.value("records", Json()).is_array()) {
-    throw DataError("run file " + file + " is no run that `kvgauge run --json` wrote (schema " +
-                    kSchema + ")");
+// The tables name where they come from.
+Json read_whole_run(const std::string& file) {
+  Json run = read_run(file);
+  if (!run.contains("environment")) {
+    throw DataError("run file " + file +
+                    " is no run that `kvgauge run --json` wrote: it has no "
+                    "environment");
   }
   return run;
 }
@@ -56,19 +52,6 @@ bool shows(const Column& column, bool on_cuda) {
          column.shown == (on_cuda ? Shown::kOnCuda : Shown::kOnCpu);
 }
 
-// A cell of a Markdown table: what would end it is written as an entity.
-std::string cell(const std::string& text) {
-  std::string out;
-  for (const char letter : text) {
-    if (letter == '|') {
-      out += "&#124;";
-    } else {
-      out += letter == '\n' ? ' ' : letter;
-    }
-  }
-  return out;
-}
-
 void print_header(bool on_cuda, std::ostream& out) {
   std::string names = "|";
   std::string rule = "|";
@@ -83,14 +66,14 @@ void print_header(bool on_cuda, std::ostream& out) {
 
 void print_row(const Json& record, bool on_cuda, std::ostream& out) {
   if (text_of(record, "status") != "ok") {
-    out << "| " << cell(text_of(record, "method"))
-        << " | failed: " << cell(text_of(record, "error")) << " |\n";
+    out << "| " << markdown_cell(text_of(record, "method"))
+        << " | failed: " << markdown_cell(text_of(record, "error")) << " |\n";
     return;
   }
   out << '|';
   for (const Column& column : columns()) {
     if (shows(column, on_cuda)) {
-      out << ' ' << cell(shown_text(column, value_of(record, column))) << " |";
+      out << ' ' << markdown_cell(shown_text(column, value_of(record, column))) << " |";
     }
   }
   out << '\n';
@@ -113,7 +96,7 @@ void print_markdown(const Json& run, std::ostream& out) {
   for (const Json& record : run.at("records")) {
     const bool on_cuda = text_of(record, "device").starts_with("cuda");
     if (const std::string name = table_name(record); name != table) {
-      out << (table.empty() ? "" : "\n") << "**" << cell(name) << "**\n\n";
+      out << (table.empty() ? "" : "\n") << "**" << markdown_cell(name) << "**\n\n";
       print_header(on_cuda, out);
       table = name;
     }
@@ -136,7 +119,7 @@ void add_report(CLI::App& app, Action& action) {
     action = [files] {
       std::vector<Json> runs;
       for (const std::string& file : *files) {
-        runs.push_back(read_run(file));
+        runs.push_back(read_whole_run(file));
       }
       for (std::size_t i = 0; i < runs.size(); ++i) {
         std::cout << (i == 0 ? "" : "\n");

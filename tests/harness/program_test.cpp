@@ -194,8 +194,8 @@ TEST_F(Program, RunsASuite) {
 }
 
 TEST_F(Program, TellsWhatIsWrongWithACommandLine) {
-  expect_refused("", "no command is given; known: run, info, list, report\n");
-  expect_refused("walk --fast", "no command named \"walk\"; known: run, info, list, report\n");
+  expect_refused("", "no command is given; known: run, info, list, report, compare\n");
+  expect_refused("walk --fast", "no command named \"walk\"; known: run, info, list, report, compare\n");
   expect_refused("run --seed 1 --seed 2", "--seed is given more than once; see kvgauge run --help");
   expect_refused("list", "list needs policies, codecs, models, datasets or devices");
   expect_refused("report", "report needs files that `kvgauge run --json` wrote");
@@ -274,7 +274,7 @@ TEST_F(Program, PredictsWhatDoesNotFit) {
 TEST_F(Program, TellsOfItself) {
   EXPECT_EQ(run("--version"), 0);
   EXPECT_TRUE(out_.starts_with("kvgauge 0.")) << out_;
-  for (const char* help : {"--help", "run --help", "info --help", "list --help"}) {
+  for (const char* help : {"--help", "run --help", "info --help", "list --help", "compare --help"}) {
     EXPECT_EQ(run(help), 0) << help;
     EXPECT_NE(out_.find("Examples:"), std::string::npos) << help;
     EXPECT_NE(out_.find("Usage: kvgauge "), std::string::npos) << out_;

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace kvg::harness {
+
+/// Text as a cell of a Markdown table: what would end the cell or begin HTML is written as an
+/// entity, control characters as spaces.
+[[nodiscard]] std::string markdown_cell(std::string_view text);
+
+}  // namespace kvg::harness
