@@ -236,7 +236,6 @@ void CudaBackend::project_qkv(const QkvArgs& args) {
   check_entries(args.kv);
   KVG_EXPECT(args.heads == nullptr || args.cursor != nullptr, "only a step has head cursors");
   KVG_EXPECT(args.cursor == nullptr || args.tokens == 1, "a step feeds one token a row");
-  KVG_EXPECT(args.sink_query == nullptr || args.cursor != nullptr, "only a step looks at sinks");
   KVG_EXPECT(args.shape.head_dim % 2 == 0 && args.rope.rotary_dim % 2 == 0,
              "RoPE turns pairs of channels");
   const int rows = args.batch * args.tokens;

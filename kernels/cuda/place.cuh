@@ -22,6 +22,7 @@ struct QkvPlaces {
   const StepCursor* cursor;
   const HeadCursor* heads;
   std::int32_t first_position;
+  std::int32_t last_sink_position;
   int tokens;
   T* query;
   T* sink_query;
@@ -36,7 +37,7 @@ struct QkvPlaces {
       return {batch, cursor->position, 0, cursor->sink_position};
     }
     const std::int32_t position = first_position + row % tokens;
-    return {batch, position, position, position};
+    return {batch, position, position, min(position, last_sink_position)};
   }
 
   __device__ T* query_head(T* queries, int row, int head) const {
@@ -77,6 +78,7 @@ QkvPlaces<T> make_places(const QkvArgs& args) {
           .cursor = args.cursor,
           .heads = args.heads,
           .first_position = args.position,
+          .last_sink_position = args.last_sink_position,
           .tokens = args.tokens,
           .query = static_cast<T*>(args.query),
           .sink_query = static_cast<T*>(args.sink_query),

@@ -5,10 +5,12 @@
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/ops.cuh"
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/cuda/visible.cuh"
 
 // Causal attention of a prompt on the matrix units, after FlashAttention-2: a block takes 64
 // queries of one head, 16 a warp, and walks over tiles of keys and values that move through shared
-// memory two deep. Scores never leave registers. Blocks with the most keys come first.
+// memory two deep. Scores never leave registers. Blocks with the most keys come first. Tiles that
+// no query of a block sees are skipped; sinks go first, scored by queries of their own.
 
 namespace kvg::kernels {
 namespace {
@@ -61,17 +63,18 @@ __device__ void score_keys(const T* queries,
   }
 }
 
-// Scales scores to log2 units and hides keys after each query. `visible` is the last key of this
-// tile that lane row 0 may see.
+// Scales scores to log2 units and hides what a query does not see. `seen` are the first and the
+// last key of this tile that lane rows 0 and 8 see.
 template <int Tiles>
-__device__ void mask_scores(float (&scores)[Tiles][4], float scale, int visible) {
+__device__ void mask_scores(float (&scores)[Tiles][4], float scale, const int2 (&seen)[2]) {
   const int column = threadIdx.x % 4 * 2;
 #pragma unroll
   for (int tile = 0; tile < Tiles; ++tile) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       const int key = tile * 8 + column + i % 2;
-      scores[tile][i] = key <= visible + i / 2 * 8 ? scores[tile][i] * scale : -INFINITY;
+      const bool visible = key >= seen[i / 2].x && key <= seen[i / 2].y;
+      scores[tile][i] = visible ? scores[tile][i] * scale : -INFINITY;
     }
   }
 }
@@ -88,14 +91,15 @@ __device__ void weigh_scores(float (&scores)[Shape<Dim>::kKeyTiles][4], Accumula
     }
     largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
     largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
-    // Every query sees key 0, and tiles come in order, so that `largest` is finite.
-    const float decay = exp2f(state.largest[half] - largest);
+    // Nothing seen so far weighs nothing.
+    const float base = largest == -INFINITY ? 0.0F : largest;
+    const float decay = exp2f(state.largest[half] - base);
     float sum = 0.0F;
 #pragma unroll
     for (int tile = 0; tile < Shape<Dim>::kKeyTiles; ++tile) {
 #pragma unroll
       for (int i = 2 * half; i < 2 * half + 2; ++i) {
-        scores[tile][i] = exp2f(scores[tile][i] - largest);
+        scores[tile][i] = exp2f(scores[tile][i] - base);
         sum += scores[tile][i];
       }
     }
@@ -161,6 +165,7 @@ struct Work {
   int first;  // query
   std::int64_t pitch;
   const T* queries;
+  const T* sink_queries;
   const T* keys;
   const T* values;
   T* out;  // of query 0
@@ -174,38 +179,52 @@ struct Work {
     const int kv_head = head / (args.shape.heads / args.shape.kv_heads);
     const std::int64_t kv_at = batch * args.kv.batch_stride + kv_head * args.kv.head_stride;
     queries = static_cast<const T*>(args.query) + rows_at + first * pitch;
+    sink_queries = args.sink_query == nullptr
+                       ? queries
+                       : static_cast<const T*>(args.sink_query) + rows_at + first * pitch;
     keys = static_cast<const T*>(args.kv.keys) + kv_at;
     values = static_cast<const T*>(args.kv.values) + kv_at;
     out = static_cast<T*>(args.out) + rows_at;
   }
+
+  /// The first of this lane's two queries, counted from `first`.
+  __device__ int lane_row() const {
+    const int thread = static_cast<int>(threadIdx.x);
+    return thread / kWarp * 16 + thread % kWarp / 4;
+  }
 };
 
+// Adds a stretch of keys to what the block's queries have seen.
 template <typename T, int Dim>
-__global__ void __launch_bounds__(kThreads) flash_kernel(PrefillAttendArgs args) {
+__device__ void attend_stretch(const PrefillAttendArgs& args,
+                               const Work<T>& work,
+                               const KeyStretch& stretch,
+                               FlashShared<T, Dim>& shared,
+                               Accumulator<Dim>& state) {
   constexpr int kKeys = Shape<Dim>::kKeys;
   constexpr int kStride = Shape<Dim>::kStride;
-  extern __shared__ __align__(16) unsigned char raw[];
-  auto& shared = *reinterpret_cast<FlashShared<T, Dim>*>(raw);
-  allow_next();
-  wait_for_inputs();
-  const Work<T> work(args, Dim);
-  const int end = args.past + min(work.first + kQueries, args.tokens);
+  if (stretch.begin >= stretch.end) {
+    return;
+  }
   const auto load = [&](int stage, int begin) {
     const std::int64_t at = static_cast<std::int64_t>(begin) * Dim;
-    const int2 rows = make_int2(kKeys, end - begin);
+    const int2 rows = make_int2(kKeys, stretch.end - begin);
     copy_rows<T, Dim, kStride, kThreads>(shared.tiles[stage][0], work.keys + at, rows, Dim);
     copy_rows<T, Dim, kStride, kThreads>(shared.tiles[stage][1], work.values + at, rows, Dim);
   };
-  copy_rows<T, Dim, kStride, kThreads>(
-      shared.queries, work.queries, make_int2(kQueries, args.tokens - work.first), work.pitch);
-  load(0, 0);
+  copy_rows<T, Dim, kStride, kThreads>(shared.queries,
+                                       stretch.of_sinks ? work.sink_queries : work.queries,
+                                       make_int2(kQueries, args.tokens - work.first),
+                                       work.pitch);
+  load(0, stretch.begin);
 
   const int warp_row = static_cast<int>(threadIdx.x) / kWarp * 16;
-  const int lane_row = work.first + warp_row + static_cast<int>(threadIdx.x) % kWarp / 4;
-  Accumulator<Dim> state;
+  const int position = args.past + work.first + work.lane_row();
+  const int2 all_seen[2] = {stretch.seen(args.sees, position),
+                            stretch.seen(args.sees, position + 8)};
   int stage = 0;
-  for (int begin = 0; begin < end; begin += kKeys, stage ^= 1) {
-    const bool more = begin + kKeys < end;
+  for (int begin = stretch.begin; begin < stretch.end; begin += kKeys, stage ^= 1) {
+    const bool more = begin + kKeys < stretch.end;
     if (more) {
       load(stage ^ 1, begin + kKeys);
       wait_copies<3>();
@@ -214,7 +233,11 @@ __global__ void __launch_bounds__(kThreads) flash_kernel(PrefillAttendArgs args)
     }
     float scores[Shape<Dim>::kKeyTiles][4] = {};
     score_keys<T, Dim>(shared.queries + warp_row * kStride, shared.tiles[stage][0], scores);
-    mask_scores(scores, args.scale * kLog2E, args.past + lane_row - begin);
+    // What lies behind the stretch is no key of it.
+    const int last = stretch.end - 1;
+    const int2 seen[2] = {make_int2(all_seen[0].x - begin, min(all_seen[0].y, last) - begin),
+                          make_int2(all_seen[1].x - begin, min(all_seen[1].y, last) - begin)};
+    mask_scores(scores, args.scale * kLog2E, seen);
     weigh_scores<Dim>(scores, state);
     if (more) {
       wait_copies<2>();
@@ -224,7 +247,21 @@ __global__ void __launch_bounds__(kThreads) flash_kernel(PrefillAttendArgs args)
     mix_values<T, Dim>(scores, shared.tiles[stage][1], state);
     __syncthreads();
   }
-  store_rows<T, Dim>(args, state, work.out, lane_row);
+}
+
+template <typename T, int Dim>
+__global__ void __launch_bounds__(kThreads) flash_kernel(PrefillAttendArgs args) {
+  extern __shared__ __align__(16) unsigned char raw[];
+  auto& shared = *reinterpret_cast<FlashShared<T, Dim>*>(raw);
+  allow_next();
+  wait_for_inputs();
+  const Work<T> work(args, Dim);
+  const int first = args.past + work.first;
+  const int end = args.past + min(work.first + kQueries, args.tokens);
+  Accumulator<Dim> state;
+  attend_stretch<T, Dim>(args, work, sinks_of(args, end), shared, state);
+  attend_stretch<T, Dim>(args, work, others_of(args, first, end), shared, state);
+  store_rows<T, Dim>(args, state, work.out, work.first + work.lane_row());
 }
 
 template <typename T>

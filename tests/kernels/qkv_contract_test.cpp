@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -20,12 +21,17 @@ struct QkvCase {
   int position = 0;  ///< of the first token; a step's when `sink_position` is not negative
   int slot = 0;      ///< of a step
   int sink_position = -1;
-  bool into_slots = true;  ///< of a step: straight into the cache, else to slot 0
+  int last_sink_position = -1;  ///< of a prompt that wants sink queries
+  bool into_slots = true;       ///< of a step: straight into the cache, else to slot 0
   bool bias = false;
   bool head_norms = false;
   NormKind norm = NormKind::kRms;
 
   [[nodiscard]] bool is_step() const { return sink_position >= 0; }
+  [[nodiscard]] bool looks_at_sinks() const { return is_step() || last_sink_position >= 0; }
+  [[nodiscard]] int sink_position_of(int own) const {
+    return is_step() ? sink_position : std::min(own, last_sink_position);
+  }
   [[nodiscard]] bool in_cache() const { return is_step() && into_slots; }
   [[nodiscard]] int slots() const { return is_step() ? slot + 2 : position + tokens + 1; }
   [[nodiscard]] int heads_in_all() const { return shape.heads + 2 * shape.kv_heads; }
@@ -111,8 +117,9 @@ QkvResult expected(const QkvCase& params, const QkvWeights& weights) {
       const Values plain = head_normed(params, head(h), weights.query_norm);
       const Values query = testing_support::rotated(plain, weights.rope, position);
       want.query.insert(want.query.end(), query.begin(), query.end());
-      if (params.is_step()) {
-        const Values sink = testing_support::rotated(plain, weights.rope, params.sink_position);
+      if (params.looks_at_sinks()) {
+        const Values sink =
+            testing_support::rotated(plain, weights.rope, params.sink_position_of(position));
         want.sink_query.insert(want.sink_query.end(), sink.begin(), sink.end());
       }
     }
@@ -141,7 +148,7 @@ class QkvContract : public BackendContract {
                                     static_cast<std::size_t>(params.shape.heads) *
                                     static_cast<std::size_t>(params.shape.head_dim);
     const DeviceArray query(device, query_count, compute());
-    const DeviceArray sink_query(device, params.is_step() ? query_count : 0, compute());
+    const DeviceArray sink_query(device, params.looks_at_sinks() ? query_count : 0, compute());
     const Values untouched(entry_at(params, params.batch, 0, 0), kUntouched);
     const DeviceArray keys(device, untouched, compute());
     const DeviceArray values(device, untouched, compute());
@@ -167,7 +174,8 @@ class QkvContract : public BackendContract {
                         .cursor = params.is_step() ? cursor.data() : nullptr,
                         .position = params.is_step() ? 0 : params.position,
                         .query = query.data(),
-                        .sink_query = params.is_step() ? sink_query.data() : nullptr,
+                        .sink_query = params.looks_at_sinks() ? sink_query.data() : nullptr,
+                        .last_sink_position = params.last_sink_position,
                         .kv = {.keys = keys.data(),
                                .values = values.data(),
                                .dtype = compute(),
@@ -189,7 +197,7 @@ class QkvContract : public BackendContract {
                                std::to_string(params.tokens) + ", weights " +
                                std::string(name_of(weight_dtype));
       expect_close(got.query, want.query, "query, " + what);
-      if (params.is_step()) {
+      if (params.looks_at_sinks()) {
         expect_close(got.sink_query, want.sink_query, "sink query, " + what);
       }
       expect_close(got.keys, want.keys, "keys, " + what);
@@ -247,6 +255,23 @@ TEST_P(QkvContract, Prompts) {
              .position = tokens == 1 ? 0 : 11});
     }
   }
+}
+
+TEST_P(QkvContract, PromptsThatLookAtSinksFromACache) {
+  // Few rows and many take different paths.
+  for (const int tokens : {3, 37}) {
+    check({.shape = {.heads = 4, .kv_heads = 2, .head_dim = 64},
+           .batch = 2,
+           .tokens = tokens,
+           .position = 8,
+           .last_sink_position = 9});
+  }
+  check({.shape = {.heads = 4, .kv_heads = 2, .head_dim = 128},
+         .rotary_dim = 32,
+         .tokens = 21,
+         .last_sink_position = 4,
+         .bias = true,
+         .head_norms = true});
 }
 
 TEST_P(QkvContract, PartialRotaryWithBiasAndLayerNorm) {
