@@ -1,0 +1,14 @@
+#pragma once
+
+#include "kernels/backend.h"
+
+namespace kvg::harness {
+
+/// What the backend's device reaches, measured once a process for equal arguments, in under two
+/// seconds. Its memory comes from the backend's pool and is given back, peaks included; figures
+/// that `sizes` has no room for are empty. `threads`: of the cpu; 0: all.
+[[nodiscard]] kernels::Ceilings calibrate(kernels::Backend& backend,
+                                          const kernels::CeilingSizes& sizes,
+                                          int threads);
+
+}  // namespace kvg::harness
