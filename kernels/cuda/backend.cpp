@@ -12,6 +12,7 @@
 #include "kernels/cuda/nvml.h"
 #include "kernels/cuda/ops.cuh"
 #include "kernels/cuda/pool.cuh"
+#include "kernels/cuda/prefill_attention_wgmma.cuh"
 #include "kernels/cuda/scoring.cuh"
 #include "kernels/cuda/workspace.cuh"
 
@@ -33,10 +34,13 @@ std::string pci_bus_id(int device) {
 }
 
 Target make_target(int device, cudaStream_t stream) {
+  const int major = attribute_of(device, cudaDevAttrComputeCapabilityMajor);
+  const int minor = attribute_of(device, cudaDevAttrComputeCapabilityMinor);
   return {.stream = stream,
           .multiprocessors = attribute_of(device, cudaDevAttrMultiProcessorCount),
           .shared_bytes = attribute_of(device, cudaDevAttrMaxSharedMemoryPerBlockOptin),
-          .overlaps = attribute_of(device, cudaDevAttrComputeCapabilityMajor) >= kOverlapMajor};
+          .overlaps = major >= kOverlapMajor,
+          .wgmma = wgmma::is_built_for(major, minor)};
 }
 
 class CudaBackend final : public Backend {
@@ -299,6 +303,8 @@ void CudaBackend::prefill_attend(const PrefillAttendArgs& args) {
   select();
   if (compute_ == DType::kF32) {
     plain_prefill_attend(target_, args);
+  } else if (wgmma::fits(target_, args)) {
+    wgmma::prefill_attend(target_, args);
   } else {
     flash_prefill_attend(target_, args);
   }

@@ -6,6 +6,7 @@
 #include "kernels/cuda/check.cuh"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/nvml.h"
+#include "kernels/cuda/prefill_attention_wgmma.cuh"
 
 namespace kvg::kernels {
 namespace {
@@ -40,6 +41,14 @@ std::size_t free_memory(int index, const Nvml& nvml) {
   return free_bytes;
 }
 
+std::string prefill_path(const cudaDeviceProp& properties) {
+  const std::string rest = "flash, mma.sync 16x8x16 (f16, bf16); tiled (f32)";
+  return wgmma::is_built_for(properties.major, properties.minor)
+             ? "flash, wgmma (f16, bf16 up to head_dim " + std::to_string(wgmma::kWidestHead) +
+                   "); " + rest
+             : rest;
+}
+
 std::string driver_version(const Nvml& nvml) {
   if (auto text = nvml.driver_version()) {
     return *text;
@@ -64,7 +73,7 @@ DeviceInfo describe(int index, const cudaDeviceProp& properties) {
           .driver = driver_version(nvml),
           .runtime = runtime_version(),
           .gemm = gemm_path(),
-          .prefill_attention = "flash, mma.sync 16x8x16 (f16, bf16); tiled (f32)",
+          .prefill_attention = prefill_path(properties),
           .decode_attention = "split-KV, grouped queries"};
 }
 

@@ -14,6 +14,7 @@ struct Target {
   int multiprocessors = 1;
   int shared_bytes = 48 * 1024;  ///< most dynamic shared memory of a block
   bool overlaps = false;         ///< a kernel may start before the one in front of it ends
+  bool wgmma = false;            ///< it runs Hopper's own matrix instructions
 };
 
 struct Grid {

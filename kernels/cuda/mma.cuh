@@ -22,6 +22,17 @@ __device__ inline void load_matrices_transposed(unsigned (&out)[4], const T* row
                : "r"(at));
 }
 
+/// The inverse of load_matrices (sm_90): lane i's `to` is row i % 8 of matrix i / 8, in shared
+/// memory.
+__device__ inline void store_matrices(unsigned to, const unsigned (&in)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to),
+               "r"(in[0]),
+               "r"(in[1]),
+               "r"(in[2]),
+               "r"(in[3])
+               : "memory");
+}
+
 /// sum [16, 8] += a [16, 16] b [16, 8].
 __device__ inline void multiply(float (&sum)[4], const unsigned (&a)[4], uint2 b, __half) {
   asm volatile(
