@@ -1,11 +1,10 @@
 #include <algorithm>
 #include <benchmark/benchmark.h>
-#include <chrono>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "tests/kernels/bench_pass.h"
 #include "tests/kernels/form_cases.h"
 
 // Attention of a step, and the storing of a prompt, in every form, on a CUDA device. Layers are as
@@ -206,65 +205,15 @@ class Layers {
   std::vector<OwnedSide> values_;
 };
 
-// Bytes a second of a projection of one row, which reads its weights and next to nothing else: the
-// yardstick of this run.
-double read_bandwidth() {
-  constexpr int kOut = 65536;
-  constexpr int kIn = 4096;
-  constexpr std::size_t kBytes = std::size_t{kOut} * kIn * 2;
-  const auto backend = make_backend(find_device("cuda"), {.compute = DType::kF16});
-  const std::size_t part = kBytes / 64;
-  const Buffer some = random_halves(*backend, part / 2, 5);
-  std::vector<std::byte> host(part);
-  backend->download(host.data(), some.data(), part);
-  const Buffer weight = backend->pool().allocate(kBytes, MemoryClass::kWeights);
-  for (std::size_t at = 0; at < kBytes; at += part) {
-    backend->upload(weight.as<std::byte>(at), host.data(), part);
-  }
-  const Buffer ones = uploaded(*backend, std::vector<float>(kIn, 1.0F));
-  const Buffer out = backend->pool().allocate(kOut * sizeof(float), MemoryClass::kActivations);
-  backend->reserve_workspace({.hidden = kIn, .features = kOut, .heads = {}});
-  constexpr int kRepeats = 4;
-  const auto step = [&] {
-    for (int i = 0; i < kRepeats; ++i) {
-      backend->project(
-          {.out = out.data(),
-           .in = ones.as<float>(),
-           .norm = {.weight = ones.as<float>()},
-           .linear = {.weight = weight.data(), .dtype = DType::kF16, .out = kOut, .in = kIn},
-           .rows = 1});
-    }
-  };
-  step();
-  const auto graph = backend->capture(step);
-  double best = 0.0;
-  for (int i = 0; i < 20; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    graph->launch();
-    backend->synchronize();
-    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
-    best = std::max(best, static_cast<double>(kBytes * kRepeats) / passed.count());
-  }
-  return best;
-}
-
 using Step = void (Layers::*)();
 
 void bench_layers(benchmark::State& state, const Bench& bench, Step step) {
-  static const double kReadBandwidth = read_bandwidth();
   Layers layers(bench);
-  (layers.*step)();
-  const auto graph = layers.backend().capture([&] { (layers.*step)(); });
-  while (state.KeepRunning()) {
-    graph->launch();
-    layers.backend().synchronize();
-  }
+  const double bytes = static_cast<double>(layers.layer_bytes()) * layers.count();
+  run_passes(state, layers.backend(), {.bytes = bytes}, [&] { (layers.*step)(); });
   const auto rate = benchmark::Counter::kIsIterationInvariantRate;
-  const auto bytes = static_cast<double>(layers.layer_bytes()) * layers.count();
   const double entries = static_cast<double>(bench.entries) * bench.shape.kv_heads;
-  state.counters["bytes/s"] = benchmark::Counter(bytes, rate);
   state.counters["entries/s"] = benchmark::Counter(entries * layers.count(), rate);
-  state.counters["of_read"] = benchmark::Counter(bytes / kReadBandwidth, rate);
   state.counters["layer_s"] =
       benchmark::Counter(layers.count(), rate | benchmark::Counter::kInvert);
 }
@@ -288,11 +237,11 @@ void register_all() {
           .entries = size.entries};
       const std::string name = form.name + "/" + std::to_string(size.heads) + "/" +
                                std::to_string(size.kv_heads) + "/" + std::to_string(size.entries);
-      benchmark::RegisterBenchmark(("attend/" + name).c_str(), bench_layers, bench, &Layers::attend)
-          ->UseRealTime();
+      add_bench("attend/" + name,
+                [bench](benchmark::State& state) { bench_layers(state, bench, &Layers::attend); });
       if (size.heads == size.kv_heads && size.entries > 10000) {
-        benchmark::RegisterBenchmark(("store/" + name).c_str(), bench_layers, bench, &Layers::store)
-            ->UseRealTime();
+        add_bench("store/" + name,
+                  [bench](benchmark::State& state) { bench_layers(state, bench, &Layers::store); });
       }
     }
   }
