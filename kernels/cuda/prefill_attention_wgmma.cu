@@ -92,7 +92,7 @@ void launch_any(const Target& target, const PrefillAttendArgs& args) {
 
 }  // namespace
 
-bool is_built_for(int major, int minor) {
+bool is_built_for([[maybe_unused]] int major, [[maybe_unused]] int minor) {
 #if defined(KVG_SM_90A)
   return major == 9 && minor == 0;
 #else
