@@ -36,6 +36,13 @@ struct Linear {
   int in = 0;
 };
 
+/// Weights that the operation after this one reads: a device may fetch them ahead while this one
+/// ends.
+struct NextWeights {
+  const void* data = nullptr;  ///< null: nothing is known
+  std::size_t bytes = 0;
+};
+
 /// What follows a projection, element by element. The gated forms take a weight of 2 x n rows, gate
 /// first, and yield n features: activation(gate) * up.
 enum class Activation : std::uint8_t {
@@ -93,6 +100,7 @@ struct QkvArgs {
   /// entry of a head goes to slot start + slot of its batch row, head_stride is not used. Null: a
   /// step's newest entry goes to slot 0.
   const HeadCursor* heads = nullptr;
+  NextWeights next{};
 };
 
 /// Encodes the newest entry of every head into its slot, or among those that wait.
@@ -145,6 +153,7 @@ struct AttendArgs {
   /// [batch, heads, kv.capacity]: scale x query . key of every entry seen, by slot; null: not
   /// wanted (not together with pages).
   float* scores = nullptr;
+  NextWeights next{};
 };
 
 /// Causal attention of a chunk of a prompt over what it sees of all that comes before it and
@@ -184,6 +193,7 @@ struct ProjectArgs {
   Linear linear;
   Activation activation = Activation::kNone;
   int rows = 0;
+  NextWeights next{};
 };
 
 /// inout += W in + b.
@@ -192,6 +202,7 @@ struct AddProjectArgs {
   const void* in = nullptr;  ///< [rows, linear.in], compute dtype
   Linear linear;
   int rows = 0;
+  NextWeights next{};
 };
 
 /// Per row: the negative log-likelihood of the target and the arg-max (the lowest id among equals).
@@ -226,14 +237,14 @@ class Graph {
   Graph& operator=(const Graph&) = delete;
   virtual ~Graph() = default;
   virtual void launch() = 0;
+  /// Kernels that a launch enqueues; 0 on the cpu, which enqueues none.
+  [[nodiscard]] virtual std::size_t kernels() const = 0;
 };
 
 /// One device and the coarse operations that a model and a cache need of it.
 ///
 /// Pointers in arguments belong to pool() or host_pool(). Operations are enqueued in order and may
 /// return before they are done; synchronize() waits and reports what failed. Nothing allocates but
-  /// Kernels that a launch enqueues; 0 on the cpu, which enqueues none.
-  [[nodiscard]] virtual std::size_t kernels() const = 0;
 /// allocate calls, reserve_workspace() and capture().
 class Backend {
  public:
@@ -280,9 +291,6 @@ class Backend {
   /// run once before, so that kernels are loaded and plans cached. On the cpu launch() calls
   /// `step`.
   [[nodiscard]] virtual std::unique_ptr<Graph> capture(const std::function<void()>& step) = 0;
-};
-
-}  // namespace kvg::kernels
 
   /// Seconds from the start to the end of what `work` enqueues: between two events of the device,
   /// on the cpu of the host's clock. Waits for the end.
@@ -291,3 +299,6 @@ class Backend {
   /// Measures anew, in about a second at most; what it takes of pool() it gives back. Throws
   /// OutOfMemory where `sizes` promises more room than there is.
   [[nodiscard]] virtual Ceilings measure_ceilings(const CeilingSizes& sizes) = 0;
+};
+
+}  // namespace kvg::kernels
