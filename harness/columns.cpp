@@ -61,12 +61,23 @@ Value predicted_peak(const Record& record) {
   return record.predicted_peak_bytes;
 }
 
-Value sm_clock(const Record& record) {
-  return integer(record.sm_clock_mhz);
+template <std::optional<std::int64_t> Record::*Member>
+Value integer_of(const Record& record) {
+  return integer(record.*Member);
 }
 
-Value bytes_read(const Record& record) {
-  return integer(record.kv_bytes_read_per_step);
+template <std::optional<bool> Record::*Member>
+Value flag_of(const Record& record) {
+  return record.*Member ? Value(*(record.*Member)) : Value();
+}
+
+template <std::optional<double> kernels::Ceilings::*Member>
+Value ceiling_of(const Record& record) {
+  return record.calibration ? real(*record.calibration.*Member) : Value();
+}
+
+Value throttle_reasons(const Record& record) {
+  return record.throttle_reasons.empty() ? Value() : Value(record.throttle_reasons);
 }
 
 template <auto Member>
@@ -122,6 +133,21 @@ constexpr Column text(std::string_view key) {
 template <std::optional<double> Record::*Member>
 constexpr Column figure(std::string_view key, std::string_view unit) {
   return {.key = key, .type = kReal, .unit = unit, .get = real_of<Member>};
+}
+
+template <std::optional<std::int64_t> Record::*Member>
+constexpr Column count(std::string_view key, std::string_view unit) {
+  return {.key = key, .type = kInteger, .unit = unit, .get = integer_of<Member>};
+}
+
+template <std::optional<bool> Record::*Member>
+constexpr Column flag(std::string_view key) {
+  return {.key = key, .type = kFlag, .get = flag_of<Member>};
+}
+
+template <std::optional<double> kernels::Ceilings::*Member>
+constexpr Column ceiling(std::string_view key, std::string_view unit) {
+  return {.key = key, .type = kReal, .unit = unit, .get = ceiling_of<Member>};
 }
 
 template <std::int64_t MemoryFigures::*Member>
@@ -186,7 +212,7 @@ constexpr std::array kColumns{
     figure<&Record::kept_fraction>("kept_fraction", ""),
     figure<&Record::bits_per_element>("bits_per_element", "bits"),
     bytes<&MemoryFigures::kv_bytes>("kv_bytes"),
-    Column{.key = "kv_bytes_read_per_step", .type = kInteger, .unit = "bytes", .get = bytes_read},
+    count<&Record::kv_bytes_read_per_step>("kv_bytes_read_per_step", "bytes"),
     bytes<&MemoryFigures::weights_bytes>("memory.weights_bytes"),
     bytes<&MemoryFigures::kv_bytes>("memory.kv_bytes"),
     bytes<&MemoryFigures::activations_bytes>("memory.activations_bytes"),
@@ -206,7 +232,25 @@ constexpr std::array kColumns{
            .type = kInteger,
            .unit = "bytes",
            .get = predicted_peak},
-    Column{.key = "sm_clock_mhz", .type = kInteger, .unit = "MHz", .get = sm_clock},
+    count<&Record::sm_clock_mhz>("sm_clock_mhz", "MHz"),
+    count<&Record::sm_clock_before_mhz>("sm_clock_before_mhz", "MHz"),
+    ceiling<&kernels::Ceilings::read_gbps>("calibration.read_gbps", "1e9 bytes/s"),
+    ceiling<&kernels::Ceilings::copy_gbps>("calibration.copy_gbps", "1e9 bytes/s"),
+    ceiling<&kernels::Ceilings::gemm_tflops>("calibration.gemm_tflops", "1e12 operations/s"),
+    ceiling<&kernels::Ceilings::kernel_us>("calibration.kernel_us", "us"),
+    ceiling<&kernels::Ceilings::h2d_gbps>("calibration.h2d_gbps", "1e9 bytes/s"),
+    count<&Record::bytes_per_step>("bytes_per_step", "bytes"),
+    figure<&Record::flops_prefill>("flops_prefill", "operations"),
+    figure<&Record::bound_tpot>("bound_tpot", "s"),
+    figure<&Record::bound_ttft>("bound_ttft", "s"),
+    shown(figure<&Record::fraction_of_bound_tpot>("fraction_of_bound_tpot", ""), "OfBound", share),
+    figure<&Record::fraction_of_bound_ttft>("fraction_of_bound_ttft", ""),
+    figure<&Record::compression_speedup_bound>("compression_speedup_bound", ""),
+    figure<&Record::spread>("spread", ""),
+    flag<&Record::noisy>("noisy"),
+    flag<&Record::throttled>("throttled"),
+    Column{.key = "throttle_reasons", .type = kText, .get = throttle_reasons},
+    flag<&Record::launch_bound>("launch_bound"),
     Column{.key = "status", .type = kText, .get = status},
     Column{.key = "error", .type = kText, .get = error},
     Column{.key = "seed", .type = kInteger, .get = seed},

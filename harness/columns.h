@@ -13,7 +13,7 @@ namespace kvg::harness {
 /// One figure of a record; monostate: not measured, or without meaning. Reals are finite.
 using Value = std::variant<std::monostate, std::int64_t, double, bool, std::string>;
 
-enum class ColumnType { kText, kInteger, kReal };
+enum class ColumnType { kText, kInteger, kReal, kFlag };
 
 /// Which tables on the console show a column.
 enum class Shown { kNever, kAlways, kOnCuda, kOnCpu };
@@ -22,7 +22,7 @@ enum class Shown { kNever, kAlways, kOnCuda, kOnCpu };
 struct Column {
   std::string_view key;  ///< of JSON; "memory.kv_bytes" lies in an object, CSV joins it by '_'
   ColumnType type = ColumnType::kText;
-  std::string_view unit{};  ///< "s", "tokens/s", "bytes", "GB" (2^30 bytes), "MHz"
+  std::string_view unit{};  ///< "s", "tokens/s", "bytes", "GB" (2^30 bytes), "MHz", ...
   Value (*get)(const Record&) = nullptr;
   std::string_view heading{};  ///< on the console
   Shown shown = Shown::kNever;

@@ -45,7 +45,7 @@ Environment read_environment(const kernels::DeviceInfo& device) {
           .cpu = kernels::find_device("cpu"),
           .device = device,
           .cpu_threads = static_cast<int>(std::thread::hardware_concurrency()),
-          .clocks = read_clocks(device),
+          .clocks = ClockReader(device).read(),
           .time_utc = utc_now(),
           .command = {},
           .weights = {},

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "harness/clocks.h"
 #include "kernels/device.h"
 
 namespace kvg::harness {
@@ -25,16 +26,6 @@ struct BuildInfo {
 
 /// "kvgauge 0.1.0 (commit 0123abcd, dirty)".
 [[nodiscard]] std::string version_line();
-
-/// Clocks of a CUDA device in MHz, as NVML tells them.
-struct Clocks {
-  std::int64_t sm_mhz = 0;
-  std::int64_t memory_mhz = 0;
-  std::int64_t sm_max_mhz = 0;
-};
-
-/// Empty on the cpu, and where NVML cannot be opened or knows another card by that index.
-[[nodiscard]] std::optional<Clocks> read_clocks(const kernels::DeviceInfo& device);
 
 /// A file that was measured with, by name and SHA-256.
 struct HashedName {

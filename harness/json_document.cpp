@@ -64,6 +64,7 @@ Json samples_of(const Record& record) {
     for (const SampleColumn& column : sample_columns()) {
       entry[std::string(column.key)] = std::visit(ToJson{}, column.get(sample));
     }
+    entry["step_times"] = sample.step_times;
     samples.push_back(std::move(entry));
   }
   return samples;

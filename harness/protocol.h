@@ -34,6 +34,9 @@ struct Trace {
   kvcompress::KeptEntries kept{};  ///< right after the prompt's cut; without a prompt, at the end
   double kept_fraction = 0.0;      ///< kept.mean of the prompt's tokens; without one, of all fed
   double step_read_bytes = 0.0;    ///< of the cache, in the step after the last
+  std::int32_t first_tokens = 1;   ///< of a row in the first feed
+  double later_read_bytes = 0.0;   ///< sum over the later steps: of the cache
+  double later_tokens = 0.0;       ///< likewise: fed to a row before the step
   std::int64_t peak_bytes = 0;     ///< the allocator's high-water mark while it ran
 };
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/ceilings.h"
 #include "kvcompress/cache.h"
 
 namespace kvg::harness {
@@ -20,6 +21,7 @@ struct Sample {
   double total_time = 0.0;              ///< all steps
   double final_cache_size = 0.0;        ///< mean entries per layer and kv_head at the end
   std::int64_t peak_bytes = 0;          ///< the allocator's high-water mark while it ran
+  std::vector<double> step_times;       ///< of the later steps, one by one
 };
 
 /// Bytes of a device during a row. Peaks count from just before the row's runner is built, so that
@@ -76,6 +78,22 @@ struct Record {
   std::optional<MemoryFigures> memory;
   std::int64_t predicted_peak_bytes = 0;
   std::optional<std::int64_t> sm_clock_mhz;  ///< right after the last step; CUDA with NVML alone
+  std::optional<std::int64_t> sm_clock_before_mhz;  ///< before the first
+  std::optional<bool> throttled;  ///< the card was held down around some sample; empty: unknown
+  std::string throttle_reasons;   ///< NVML's, by name; empty: none, or unknown
+
+  std::optional<kernels::Ceilings> calibration;  ///< of the device, as measured by this process
+  std::optional<std::int64_t> bytes_per_step;    ///< weights and cache read, entries appended: mean
+  std::optional<double> flops_prefill;           ///< of the first feed, all rows: mean over samples
+  std::optional<double> bound_tpot;              ///< seconds; no program on this device is faster
+  std::optional<double> bound_ttft;
+  std::optional<double> fraction_of_bound_tpot;  ///< bound over measured
+  std::optional<double> fraction_of_bound_ttft;
+  /// A baseline's bytes per step over this policy's, at the same shape.
+  std::optional<double> compression_speedup_bound;
+  std::optional<double> spread;      ///< see keep_spread(); empty: one sample alone
+  std::optional<bool> noisy;         ///< the spread is above 5 %
+  std::optional<bool> launch_bound;  ///< launching takes longer than the bound; empty: no launches
   std::vector<Sample> samples;
 
   Status status = Status::kOk;

@@ -4,6 +4,8 @@
 #include <array>
 #include <limits>
 
+#include "harness/bounds.h"
+#include "harness/calibration.h"
 #include "harness/columns.h"
 #include "harness/meter.h"
 #include "harness/summary.h"
@@ -128,6 +130,7 @@ Session::Session(const Experiment& experiment, Listener& listener)
       wanted_(parse_policies(experiment_.policies, protocol_.feed, listener)),
       source_(model::find_model(experiment_.model, experiment_.seed)),
       backend_(open_backend(experiment_, source_.config)),
+      clocks_(backend_->device()),
       workloads_(make_workloads(
           experiment_, source_, [&listener](const std::string& line) { listener.warn(line); })) {
   drop_misfits();
@@ -202,6 +205,7 @@ Environment Session::environment(const std::vector<std::string>& command) const 
 
 std::size_t Session::run(const std::vector<std::string>& command, Reporter& reporter) {
   const Environment where = environment(command);
+  calibrate_device();
   const model::Weights weights =
       model::load_weights(source_, *backend_, [this](std::size_t done, std::size_t total) {
         listener_.progress("loading weights", done, total);
@@ -223,6 +227,18 @@ std::size_t Session::run(const std::vector<std::string>& command, Reporter& repo
   return failed;
 }
 
+DType Session::matrices() const {
+  return model::matrix_dtype(source_.config, backend_->device().kind, backend_->compute_dtype());
+}
+
+void Session::calibrate_device() {
+  // Weights are what every step reads, so they are the least that one goes over.
+  const std::size_t weights = model::weight_bytes(source_.config, matrices());
+  const std::size_t room = bound_of(experiment_, backend_->device()).bytes / 2;
+  ceilings_ =
+      calibrate(*backend_, {.working_set = weights, .room = room}, experiment_.threads.value_or(0));
+}
+
 Record Session::blank_record(const PlannedRow& row) const {
   Record record;
   record.method = row.policy->method;
@@ -237,6 +253,7 @@ Record Session::blank_record(const PlannedRow& row) const {
   record.batch = row.shape.batch;
   record.seed = experiment_.seed;
   record.predicted_peak_bytes = static_cast<std::int64_t>(row.plan.total());
+  record.calibration = ceilings_;
   return record;
 }
 
@@ -256,41 +273,61 @@ Record Session::run_row(const PlannedRow& row, const model::Weights& weights) {
   return record;
 }
 
+void Session::warm_up(const PlannedRow& row, model::Runner& runner) {
+  const std::int32_t steps = value_of(experiment_, &Experiment::warmup);
+  const Tick silent;
+  if (steps > 0) {
+    protocol_.run({.runner = runner,
+                   .experiment = experiment_,
+                   .ids = row.workload->samples.front(),
+                   .max_steps = static_cast<std::size_t>(steps),
+                   .tick = silent});
+  }
+}
+
+Trace Session::run_sample(const PlannedRow& row, model::Runner& runner, std::size_t index) {
+  const auto& samples = row.workload->samples;
+  const std::size_t count = samples.size() * static_cast<std::size_t>(row.workload->repeats);
+  const std::string label =
+      row.policy->method + ", sample " + std::to_string(index + 1) + " of " + std::to_string(count);
+  const Tick tick = [this, &label](std::size_t done, std::size_t total) {
+    listener_.progress(label, done, total);
+  };
+  return protocol_.run({.runner = runner,
+                        .experiment = experiment_,
+                        .ids = samples[index % samples.size()],
+                        .max_steps = kAllSteps,
+                        .tick = tick});
+}
+
 void Session::measure(const PlannedRow& row, const model::Weights& weights, Record& record) {
   MemoryMeter meter(*backend_);
   model::Runner runner({source_.config, weights}, *backend_, *row.policy, row.shape);
   const Workload& workload = *row.workload;
-  const Tick silent;
-  if (const std::int32_t steps = value_of(experiment_, &Experiment::warmup); steps > 0) {
-    protocol_.run({.runner = runner,
-                   .experiment = experiment_,
-                   .ids = workload.samples.front(),
-                   .max_steps = static_cast<std::size_t>(steps),
-                   .tick = silent});
-  }
+  warm_up(row, runner);
   meter.lap();
   const std::size_t samples = workload.samples.size() * static_cast<std::size_t>(workload.repeats);
   std::vector<Trace> traces;
+  std::vector<std::optional<Clocks>> clocks{clocks_.read()};
   for (std::size_t i = 0; i < samples; ++i) {
-    const std::string label =
-        row.policy->method + ", sample " + std::to_string(i + 1) + " of " + std::to_string(samples);
-    const Tick tick = [this, &label](std::size_t done, std::size_t total) {
-      listener_.progress(label, done, total);
-    };
-    traces.push_back(protocol_.run({.runner = runner,
-                                    .experiment = experiment_,
-                                    .ids = workload.samples[i % workload.samples.size()],
-                                    .max_steps = kAllSteps,
-                                    .tick = tick}));
+    traces.push_back(run_sample(row, runner, i));
+    clocks.push_back(clocks_.read());
     traces.back().peak_bytes = meter.lap();
     record.samples.push_back(to_sample(traces.back(), workload.scored));
   }
-  const auto clocks = read_clocks(backend_->device());
-  record.sm_clock_mhz = clocks ? std::optional(clocks->sm_mhz) : std::nullopt;
+  keep_clocks(clocks, record);
   protocol_.summarise(workload, traces, record);
   summarise_cache(traces, record);
+  keep_spread(traces, record);
   record.bits_per_element = runner.cache().bits_per_element();
   record.memory = meter.figures();
+  keep_bounds({.config = source_.config,
+               .device = backend_->device(),
+               .matrices = matrices(),
+               .compute = backend_->compute_dtype(),
+               .step_kernels = runner.step_kernels()},
+              traces,
+              record);
 }
 
 }  // namespace kvg::harness

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "harness/clocks.h"
 #include "harness/protocol.h"
 #include "harness/reporter.h"
 #include "kvcompress/policy.h"
@@ -74,6 +75,10 @@ class Session {
   [[nodiscard]] Record blank_record(const PlannedRow& row) const;
   [[nodiscard]] Record run_row(const PlannedRow& row, const model::Weights& weights);
   void measure(const PlannedRow& row, const model::Weights& weights, Record& record);
+  void warm_up(const PlannedRow& row, model::Runner& runner);
+  [[nodiscard]] Trace run_sample(const PlannedRow& row, model::Runner& runner, std::size_t index);
+  void calibrate_device();
+  [[nodiscard]] DType matrices() const;
 
   Experiment experiment_;
   Listener& listener_;
@@ -82,6 +87,8 @@ class Session {
   std::vector<kvcompress::Policy> policies_;
   model::ModelSource source_;
   std::unique_ptr<kernels::Backend> backend_;
+  ClockReader clocks_;
+  kernels::Ceilings ceilings_;  ///< once the run has begun
   std::vector<Workload> workloads_;
   std::vector<PlannedRow> rows_;
 };

@@ -8,6 +8,13 @@
 
 namespace kvg::harness {
 
+namespace {
+
+// Beyond this share samples that do the same work differ by more than measuring should.
+constexpr double kQuiet = 0.05;
+
+}  // namespace
+
 double total_seconds(const Trace& trace) {
   return std::accumulate(trace.steps.begin(), trace.steps.end(), 0.0);
 }
@@ -21,15 +28,24 @@ Sample to_sample(const Trace& trace, bool scored) {
                 .tpot = {},
                 .total_time = total_seconds(trace),
                 .final_cache_size = trace.final_cache_size,
-                .peak_bytes = trace.peak_bytes};
+                .peak_bytes = trace.peak_bytes,
+                .step_times = {}};
   if (trace.steps.size() > 1) {
-    sample.tpot = mean(std::span(trace.steps).subspan(1));
+    sample.step_times.assign(trace.steps.begin() + 1, trace.steps.end());
+    sample.tpot = mean(sample.step_times);
   }
   if (scored) {
     sample.nll_sum = std::accumulate(trace.nll.begin(), trace.nll.end(), 0.0);
     sample.correct = trace.correct;
   }
   return sample;
+}
+
+void keep_step_reads(const kvcompress::KvCache& cache, Trace& trace) {
+  if (!trace.steps.empty()) {
+    trace.later_read_bytes += cache.step_read_bytes();
+    trace.later_tokens += cache.tokens_fed();
+  }
 }
 
 void keep_cache_figures(const kvcompress::KvCache& cache, std::size_t tokens, Trace& trace) {
@@ -60,6 +76,41 @@ void keep_latencies(std::span<const double> later_steps, Record& record) {
   record.itl_p50 = quantile(later_steps, 0.5);
   record.itl_p90 = quantile(later_steps, 0.9);
   record.itl_p99 = quantile(later_steps, 0.99);
+}
+
+void keep_clocks(std::span<const std::optional<Clocks>> readings, Record& record) {
+  std::uint64_t reasons = 0;
+  for (const std::optional<Clocks>& reading : readings) {
+    if (!reading) {
+      return;
+    }
+    reasons |= reading->reasons;
+  }
+  record.sm_clock_before_mhz = readings.front()->sm_mhz;
+  record.sm_clock_mhz = readings.back()->sm_mhz;
+  record.throttle_reasons = throttle_names(reasons);
+  record.throttled = !record.throttle_reasons.empty();
+}
+
+void keep_spread(std::span<const Trace> traces, Record& record) {
+  if (traces.size() < 2) {
+    return;
+  }
+  std::size_t common = traces.front().steps.size();
+  for (const Trace& trace : traces) {
+    common = std::min(common, trace.steps.size());
+  }
+  if (common == 0) {
+    return;  // no step was timed
+  }
+  const std::size_t first = common > 1 ? 1 : 0;
+  std::vector<double> means;
+  for (const Trace& trace : traces) {
+    means.push_back(mean(std::span(trace.steps).subspan(first, common - first)));
+  }
+  const auto [least, most] = std::ranges::minmax(means);
+  record.spread = (most - least) / median(means);
+  record.noisy = *record.spread > kQuiet;
 }
 
 }  // namespace kvg::harness

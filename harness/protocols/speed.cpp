@@ -31,11 +31,13 @@ Trace run(const Drive& drive) {
     std::ranges::transform(scores, next.begin(), &model::TokenScore::best);
   };
   Trace trace;
-  trace.tokens = static_cast<std::int32_t>(drive.ids.size() / batch) + generated;
+  trace.first_tokens = static_cast<std::int32_t>(drive.ids.size() / batch);
+  trace.tokens = trace.first_tokens + generated;
   drive.runner.begin();
   trace.steps.push_back(seconds_of([&] { take(drive.runner.prefill(drive.ids, no_targets)); }));
   const std::size_t steps = std::min(static_cast<std::size_t>(generated), drive.max_steps + 1);
   while (trace.steps.size() < steps) {
+    keep_step_reads(drive.runner.cache(), trace);
     trace.steps.push_back(seconds_of([&] { take(drive.runner.step(next, no_targets)); }));
     if (drive.tick) {
       drive.tick(trace.steps.size(), steps);

@@ -34,6 +34,7 @@ Trace run(const Drive& drive) {
   trace.tokens = static_cast<std::int32_t>(drive.ids.size());
   const std::size_t prompt = prompt_tokens(drive.experiment, drive.ids.size());
   const std::array target{drive.ids[prompt]};
+  trace.first_tokens = static_cast<std::int32_t>(prompt);
   drive.runner.begin();
   model::TokenScore score;
   const double seconds =

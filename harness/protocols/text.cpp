@@ -27,6 +27,7 @@ void keep_score(Trace& trace, double seconds, const model::TokenScore& score, st
 void feed_steps(const Drive& drive, std::size_t fed, std::size_t limit, Trace& trace) {
   for (std::size_t at = fed; at + 1 < drive.ids.size() && trace.steps.size() < limit; ++at) {
     const std::array target{drive.ids[at + 1]};
+    keep_step_reads(drive.runner.cache(), trace);
     model::TokenScore score;
     const double seconds =
         seconds_of([&] { score = drive.runner.step(drive.ids.subspan(at, 1), target).front(); });

@@ -75,6 +75,9 @@ TEST_F(CsvReporter, WritesFiguresThatReadBack) {
   EXPECT_EQ(field(rows, 1, "memory_unaccounted_bytes"), "-7");
   EXPECT_EQ(field(rows, 1, "peak_memory_gb"), "1.5");
   EXPECT_EQ(field(rows, 1, "peak_vram_gb"), "");
+  EXPECT_EQ(field(rows, 1, "calibration_read_gbps"), "55.5");
+  EXPECT_EQ(field(rows, 1, "calibration_h2d_gbps"), "");
+  EXPECT_EQ(field(rows, 1, "noisy"), "true");
   EXPECT_EQ(field(rows, 1, "samples"), "1");
   EXPECT_EQ(field(rows, 1, "error"), "");
 }

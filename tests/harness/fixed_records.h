@@ -44,6 +44,20 @@ inline Record measured_record() {
                                 .process_bytes = 1610612730,
                                 .unaccounted_bytes = -7};
   record.predicted_peak_bytes = 1610612735;
+  record.calibration = kernels::Ceilings{.read_gbps = 55.5,
+                                         .copy_gbps = 44.5,
+                                         .gemm_tflops = 0.125,
+                                         .kernel_us = 0.75,
+                                         .h2d_gbps = {}};
+  record.bytes_per_step = 16777216;
+  record.flops_prefill = 2e12;
+  record.bound_tpot = 0.0005;
+  record.bound_ttft = 0.0006;
+  record.fraction_of_bound_tpot = 0.40625;
+  record.fraction_of_bound_ttft = 0.46875;
+  record.compression_speedup_bound = 1.75;
+  record.spread = 0.0625;
+  record.noisy = true;
   record.samples = {Sample{.tokens = 2000,
                            .eval_tokens = 1999,
                            .nll_sum = 6800.5,
@@ -52,7 +66,8 @@ inline Record measured_record() {
                            .tpot = 0.002,
                            .total_time = 2.5,
                            .final_cache_size = 256.0,
-                           .peak_bytes = 99}};
+                           .peak_bytes = 99,
+                           .step_times = {0.0015, 0.0025}}};
   return record;
 }
 
@@ -63,6 +78,10 @@ inline Record unscored_record() {
   record.policy = "baseline";
   record.budget_requested = "";
   record.tpot = {};
+  record.bytes_per_step = {};
+  record.bound_tpot = {};
+  record.fraction_of_bound_tpot = {};
+  record.compression_speedup_bound = {};
   record.throughput = 12345.6;
   record.perplexity = {};
   record.perplexity_stderr = {};

@@ -102,6 +102,31 @@ TEST(JsonReporter, WritesWhatIsKeptAndHeld) {
   EXPECT_EQ(record.at("kv_bytes_read_per_step"), 4096);
 }
 
+TEST(JsonReporter, WritesTheLimitInTheRow) {
+  const json records = run_document().at("records");
+  const json& record = records.at(0);
+  EXPECT_EQ(record.at("calibration"),
+            (json{{"read_gbps", 55.5},
+                  {"copy_gbps", 44.5},
+                  {"gemm_tflops", 0.125},
+                  {"kernel_us", 0.75},
+                  {"h2d_gbps", nullptr}}));
+  EXPECT_EQ(record.at("bytes_per_step"), 16777216);
+  EXPECT_EQ(record.at("flops_prefill"), 2e12);
+  EXPECT_EQ(record.at("bound_tpot"), 0.0005);
+  EXPECT_EQ(record.at("bound_ttft"), 0.0006);
+  EXPECT_EQ(record.at("fraction_of_bound_tpot"), 0.40625);
+  EXPECT_EQ(record.at("fraction_of_bound_ttft"), 0.46875);
+  EXPECT_EQ(record.at("compression_speedup_bound"), 1.75);
+  EXPECT_EQ(record.at("spread"), 0.0625);
+  EXPECT_EQ(record.at("noisy"), true);
+  EXPECT_TRUE(record.at("throttled").is_null()) << "unknown on the cpu";
+  EXPECT_TRUE(record.at("throttle_reasons").is_null());
+  EXPECT_TRUE(record.at("launch_bound").is_null());
+  EXPECT_EQ(record.at("samples").at(0).at("step_times"), (json{0.0015, 0.0025}));
+  EXPECT_TRUE(records.at(1).at("calibration").at("read_gbps").is_null());
+}
+
 TEST(JsonReporter, GivesAFailedRowItsErrorAndNoFigures) {
   const json record = run_document().at("records").at(1);
   EXPECT_EQ(record.at("status"), "failed");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "harness/json_document.h"
+#include "harness/statistics.h"
 #include "tests/support/expect_throw.h"
 
 namespace kvg::harness {
@@ -79,11 +80,18 @@ json without_times(const Record& record) {
                           "itl_p99",
                           "prefill_throughput",
                           "decode_throughput",
-                          "sm_clock_mhz"}) {
+                          "sm_clock_mhz",
+                          "sm_clock_before_mhz",
+                          "throttled",
+                          "throttle_reasons",
+                          "fraction_of_bound_tpot",
+                          "fraction_of_bound_ttft",
+                          "spread",
+                          "noisy"}) {
     result.erase(key);
   }
   for (json& sample : result.at("samples")) {
-    for (const char* key : {"ttft", "tpot", "total_time"}) {
+    for (const char* key : {"ttft", "tpot", "total_time", "step_times"}) {
       sample.erase(key);
     }
   }
@@ -114,6 +122,33 @@ TEST_F(RunSession, YieldsOneRecordAPolicyInTheOrderGiven) {
   EXPECT_EQ(*records[0].final_cache_size, 39.0);
   EXPECT_EQ(*records[1].final_cache_size, 16.0);
   EXPECT_EQ(*records[2].final_cache_size, 8.0);
+}
+
+TEST_F(RunSession, PutsTheLimitInTheRow) {
+  const auto records = run(small());
+  for (const Record& record : records) {
+    ASSERT_TRUE(record.calibration);
+    EXPECT_GT(*record.calibration->read_gbps, 0.0);
+    EXPECT_EQ(*record.calibration->read_gbps, *records[0].calibration->read_gbps)
+        << "measured once a process";
+    EXPECT_DOUBLE_EQ(*record.fraction_of_bound_tpot * *record.tpot, *record.bound_tpot);
+    EXPECT_DOUBLE_EQ(*record.fraction_of_bound_ttft * *record.ttft, *record.bound_ttft);
+    EXPECT_GT(*record.flops_prefill, 0.0);
+    EXPECT_TRUE(record.noisy);
+    EXPECT_EQ(record.launch_bound.has_value(), record.on_cuda);
+    ASSERT_EQ(record.samples[0].step_times.size(), 38U);
+    EXPECT_EQ(*record.samples[0].tpot, mean(record.samples[0].step_times));
+  }
+  // 38 steps see 1 to 38 entries and append one: 20.5 of them on average, or at most 16 and 8.
+  const double entry = static_cast<double>(*records[0].kv_bytes_read_per_step) / 39.0;
+  const double weights = static_cast<double>(*records[0].bytes_per_step) - 20.5 * entry;
+  EXPECT_DOUBLE_EQ(*records[0].compression_speedup_bound, 1.0);
+  const double kept_16 = (16.0 * 17.0 / 2.0 + 22.0 * 16.0) / 38.0 + 1.0;
+  const double kept_8 = (8.0 * 9.0 / 2.0 + 30.0 * 8.0) / 38.0 + 1.0;
+  EXPECT_NEAR(static_cast<double>(*records[1].bytes_per_step), weights + kept_16 * entry, 1.0)
+      << "rounded to whole bytes";
+  EXPECT_NEAR(static_cast<double>(*records[2].bytes_per_step), weights + kept_8 * entry, 1.0);
+  EXPECT_GT(*records[2].compression_speedup_bound, *records[1].compression_speedup_bound);
 }
 
 TEST_F(RunSession, MakesATableForEveryTextWithItsProvenance) {

@@ -105,6 +105,57 @@ TEST(ToSample, HoldsTheFiguresOfOneTrace) {
   EXPECT_FALSE(to_sample(two_samples()[0], false).nll_sum);
 }
 
+TEST(ToSample, KeepsEveryLaterStep) {
+  EXPECT_EQ(to_sample(two_samples()[0], true).step_times, (std::vector{2.0, 3.0}));
+  EXPECT_TRUE(to_sample(two_samples()[1], true).step_times.empty());
+}
+
+TEST(KeepSpread, ComparesTheStepsThatAllSamplesHave) {
+  std::vector<Trace> traces{trace({9.0, 1.0, 1.0, 50.0}, {}, 0),
+                            trace({5.0, 1.0, 1.04}, {}, 0),
+                            trace({1.0, 1.0, 1.0, 70.0, 80.0}, {}, 0)};
+  Record record;
+  keep_spread(traces, record);
+  EXPECT_NEAR(*record.spread, 0.02, 1e-12) << "rounding of two means";
+  EXPECT_EQ(record.noisy, false);
+  traces[1].steps[2] = 1.12;
+  keep_spread(traces, record);
+  EXPECT_NEAR(*record.spread, 0.06, 1e-12) << "likewise";
+  EXPECT_EQ(record.noisy, true);
+}
+
+TEST(KeepSpread, FallsBackOnTheFirstFeed) {
+  Record record;
+  keep_spread(std::vector{trace({3.0}, {}, 0), trace({1.0, 1.0}, {}, 0)}, record);
+  EXPECT_DOUBLE_EQ(*record.spread, 1.0);
+}
+
+TEST(KeepSpread, TellsNothingOfOneSample) {
+  Record record;
+  keep_spread(std::vector{trace({1.0, 2.0}, {}, 0)}, record);
+  EXPECT_FALSE(record.spread);
+  EXPECT_FALSE(record.noisy);
+}
+
+TEST(KeepClocks, GathersWhatHeldTheCardDown) {
+  using Reading = std::optional<Clocks>;
+  Record record;
+  const Reading idle = Clocks{.sm_mhz = 300, .reasons = 0x1};
+  const Reading capped = Clocks{.sm_mhz = 1500, .reasons = 0x4};
+  const Reading free = Clocks{.sm_mhz = 1980};
+  keep_clocks(std::vector{idle, free}, record);
+  EXPECT_EQ(record.sm_clock_before_mhz, 300);
+  EXPECT_EQ(record.sm_clock_mhz, 1980);
+  EXPECT_EQ(record.throttled, false) << "an idle card is not held down";
+  keep_clocks(std::vector{idle, capped, free}, record);
+  EXPECT_EQ(record.throttled, true);
+  EXPECT_EQ(record.throttle_reasons, "sw_power_cap");
+  Record unknown;
+  keep_clocks(std::vector{Reading(), Reading()}, unknown);
+  EXPECT_FALSE(unknown.throttled);
+  EXPECT_FALSE(unknown.sm_clock_mhz);
+}
+
 TEST(SummariseCache, AveragesOverSamplesAndKeepsTheExtremes) {
   std::vector<Trace> traces = two_samples();
   traces[0].kept = {.mean = 8.0, .min = 7, .max = 10};
