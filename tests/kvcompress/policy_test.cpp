@@ -271,6 +271,23 @@ TEST_P(EverySelection, CanonicalSpecsParseBackToThemselvesWithEveryCodec) {
   EXPECT_GE(taken, suffixes.size() - 3);
 }
 
+TEST(FixedVisibility, IsTheBudgetWithTheNewestOnTop) {
+  const auto of = [](std::string_view spec) {
+    return fixed_visibility(parse_policy(spec), 64, DType::kF32);
+  };
+  EXPECT_TRUE(of("baseline")->is_everything());
+  EXPECT_EQ(of("baseline")->sinks, 0);
+  EXPECT_EQ(of("window_16")->window, 17);
+  EXPECT_EQ(of("streaming_16")->sinks, 4);
+  EXPECT_EQ(of("streaming_16")->window, 13);
+  EXPECT_EQ(of("streaming:budget=16,positions=original")->window, 13);
+  EXPECT_EQ(of("streaming:budget=4,sinks=4")->window, 1) << "the newest alone";
+  EXPECT_TRUE(of("streaming_16+f32")) << "the compute dtype";
+  for (const char* spec : {"streaming_16+f16", "int8", "kivi4", "h2o_16", "tova_16", "quest_16"}) {
+    EXPECT_FALSE(of(spec)) << spec;
+  }
+}
+
 TEST_P(EverySelection, SaysWhatItIs) {
   EXPECT_FALSE(GetParam().summary.empty());
   for (const ParamInfo& param : GetParam().params) {
