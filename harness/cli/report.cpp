@@ -47,16 +47,19 @@ Value value_of(const Json& record, const Column& column) {
   return it->is_number() ? Value(it->get<double>()) : Value();
 }
 
-bool shows(const Column& column, bool on_cuda) {
-  return column.shown == Shown::kAlways ||
-         column.shown == (on_cuda ? Shown::kOnCuda : Shown::kOnCpu);
+// What a run was recorded without is left out: it is older than the column.
+bool shows(const Column& column, const Json& record) {
+  const bool on_cuda = text_of(record, "device").starts_with("cuda");
+  return record.contains(std::string(column.key)) &&
+         (column.shown == Shown::kAlways ||
+          column.shown == (on_cuda ? Shown::kOnCuda : Shown::kOnCpu));
 }
 
-void print_header(bool on_cuda, std::ostream& out) {
+void print_header(const Json& record, std::ostream& out) {
   std::string names = "|";
   std::string rule = "|";
   for (const Column& column : columns()) {
-    if (shows(column, on_cuda)) {
+    if (shows(column, record)) {
       names += " " + std::string(column.heading) + " |";
       rule += column.type == ColumnType::kText ? " --- |" : " ---: |";
     }
@@ -64,7 +67,7 @@ void print_header(bool on_cuda, std::ostream& out) {
   out << names << '\n' << rule << '\n';
 }
 
-void print_row(const Json& record, bool on_cuda, std::ostream& out) {
+void print_row(const Json& record, std::ostream& out) {
   if (text_of(record, "status") != "ok") {
     out << "| " << markdown_cell(text_of(record, "method"))
         << " | failed: " << markdown_cell(text_of(record, "error")) << " |\n";
@@ -72,7 +75,7 @@ void print_row(const Json& record, bool on_cuda, std::ostream& out) {
   }
   out << '|';
   for (const Column& column : columns()) {
-    if (shows(column, on_cuda)) {
+    if (shows(column, record)) {
       out << ' ' << markdown_cell(shown_text(column, value_of(record, column))) << " |";
     }
   }
@@ -94,13 +97,12 @@ void print_provenance(const Json& environment, std::ostream& out) {
 void print_markdown(const Json& run, std::ostream& out) {
   std::string table;
   for (const Json& record : run.at("records")) {
-    const bool on_cuda = text_of(record, "device").starts_with("cuda");
     if (const std::string name = table_name(record); name != table) {
       out << (table.empty() ? "" : "\n") << "**" << markdown_cell(name) << "**\n\n";
-      print_header(on_cuda, out);
+      print_header(record, out);
       table = name;
     }
-    print_row(record, on_cuda, out);
+    print_row(record, out);
   }
   print_provenance(run.at("environment"), out);
 }
