@@ -21,14 +21,14 @@ constexpr std::array kCounts{
               .min = 2,
               .max = kMaxTokens,
               .default_value = 2000,
-              .protocols = "stream split",
+              .protocols = "stream split score",
               .help = "most tokens of a sample, the BOS included"},
     CountInfo{.flag = "--num-samples",
               .member = &Experiment::num_samples,
               .min = 1,
               .max = 100'000,
               .default_value = 3,
-              .protocols = "stream split",
+              .protocols = "stream split score",
               .help = "samples cut one after another from each text"},
     CountInfo{.flag = "--prefill",
               .member = &Experiment::prefill,
@@ -54,10 +54,12 @@ constexpr std::array kCounts{
     CountInfo{.flag = "--batch",
               .member = &Experiment::batch,
               .min = 1,
-              .max = 4096,
+              .max = kMaxBatch,
               .default_value = 1,
-              .protocols = "speed",
-              .help = "prompts run together"},
+              .protocols = "speed score",
+              .automatic = "score",
+              .help = "prompts or samples run together; score takes auto: as many as memory "
+                      "holds, of one masked pass no more than fill a product"},
     CountInfo{.flag = "--repetitions",
               .member = &Experiment::repetitions,
               .min = 1,
@@ -70,7 +72,7 @@ constexpr std::array kCounts{
               .min = 0,
               .max = 1'000'000,
               .default_value = 32,
-              .protocols = "",
+              .protocols = "stream split speed",
               .help = "untimed steps before the first sample of each policy (split, speed: after "
                       "one untimed prompt); 0: none of both"},
     CountInfo{.flag = "--threads",
@@ -87,6 +89,10 @@ bool names(std::string_view list, std::string_view word) {
          (" " + std::string(list) + " ").find(" " + std::string(word) + " ") != std::string::npos;
 }
 
+bool takes_auto(const CountInfo& count, std::string_view protocol) {
+  return !count.automatic.empty() && names(count.automatic, protocol);
+}
+
 void check_counts(const Experiment& experiment) {
   for (const CountInfo& count : counts()) {
     const std::optional<std::int32_t>& value = experiment.*count.member;
@@ -97,6 +103,13 @@ void check_counts(const Experiment& experiment) {
     if (!names(count.protocols, experiment.protocol)) {
       throw InvalidArgument(flag + " means nothing to protocol " + experiment.protocol +
                             "; it belongs to: " + std::string(count.protocols));
+    }
+    if (*value == kAuto) {
+      if (!takes_auto(count, experiment.protocol)) {
+        throw InvalidArgument(flag + " auto means nothing to protocol " + experiment.protocol +
+                              "; it belongs to: " + std::string(count.automatic));
+      }
+      continue;
     }
     if (*value < count.min || *value > count.max) {
       throw InvalidArgument(flag + " " + std::to_string(*value) + " is out of range; allowed: " +

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -9,6 +10,12 @@
 #include <vector>
 
 namespace kvg::harness {
+
+/// Rows run together at most.
+inline constexpr std::int32_t kMaxBatch = 4096;
+
+/// A count that the program chooses: as much as memory holds.
+inline constexpr std::int32_t kAuto = std::numeric_limits<std::int32_t>::min();
 
 /// What to run: one model under several policies over several texts. Plain values; what was not
 /// given stays empty, so that a value without meaning for the protocol can be refused.
@@ -23,7 +30,7 @@ struct Experiment {
   std::optional<std::int32_t> prefill{};      ///< split: tokens of the prompt; empty: half a sample
   std::optional<std::int32_t> prompt_len{};   ///< speed: tokens of a prompt
   std::optional<std::int32_t> gen_len{};  ///< speed: tokens generated, the prompt's first included
-  std::optional<std::int32_t> batch{};    ///< speed: rows
+  std::optional<std::int32_t> batch{};    ///< speed: rows; score: samples run together
   std::optional<std::int32_t> repetitions{};  ///< speed: timed runs
   std::optional<std::int32_t> warmup{};       ///< untimed steps before the first sample of a row
   std::optional<std::int32_t> threads{};      ///< of the cpu; empty: all
@@ -41,6 +48,7 @@ struct CountInfo {
   std::int32_t max = 1;
   std::optional<std::int32_t> default_value;
   std::string_view protocols;  ///< "stream split"; empty: all
+  std::string_view automatic{};  ///< of them, those that take kAuto; it is their default
   std::string_view help;
 };
 

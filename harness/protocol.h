@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,28 +29,31 @@ struct Trace {
   std::int32_t tokens = 0;         ///< of the sample; speed: prompt and generated of a row
   std::int64_t eval_tokens = 0;    ///< scored; speed: generated, all rows
   std::vector<double> steps;       ///< seconds of each; the first includes the prompt if any
+  double share_seconds = 0.0;      ///< without steps: its share of the time of what ran together
   std::vector<double> nll;         ///< of the scored tokens
   std::int64_t correct = 0;        ///< of them, those that were the arg-max
   double final_cache_size = 0.0;   ///< mean entries per layer and kv_head
   kvcompress::KeptEntries kept{};  ///< right after the prompt's cut; without a prompt, at the end
   double kept_fraction = 0.0;      ///< kept.mean of the prompt's tokens; without one, of all fed
-  double step_read_bytes = 0.0;    ///< of the cache, in the step after the last
-  std::int32_t first_tokens = 1;   ///< of a row in the first feed
-  double later_read_bytes = 0.0;   ///< sum over the later steps: of the cache
-  double later_tokens = 0.0;       ///< likewise: fed to a row before the step
-  std::int64_t peak_bytes = 0;     ///< the allocator's high-water mark while it ran
+  std::optional<double> step_read_bytes;  ///< of the cache, in the step after the last
+  std::int32_t first_tokens = 1;          ///< of a row in the first feed
+  double later_read_bytes = 0.0;          ///< sum over the later steps: of the cache
+  double later_tokens = 0.0;              ///< likewise: fed to a row before the step
+  std::int64_t peak_bytes = 0;            ///< the allocator's high-water mark while it ran
 };
 
 /// Called between timed steps with the steps done of all.
 using Tick = std::function<void(std::size_t done, std::size_t total)>;
 
-/// One sample to run.
+/// Samples to run together: as many as the runner has rows with Protocol::quality_only, else one.
 struct Drive {
   model::Runner& runner;  ///< its cache is emptied first
   const Experiment& experiment;
-  std::span<const std::int32_t> ids;
+  std::span<const std::vector<std::int32_t>> samples;
   std::size_t max_steps;  ///< stops early after so many steps (and a prompt): a warm-up
   const Tick& tick;       ///< may be empty
+
+  [[nodiscard]] std::span<const std::int32_t> ids() const { return samples.front(); }
 };
 
 /// One row of the table of protocols: how a sample is fed and what its figures mean.
@@ -58,11 +62,12 @@ struct Protocol {
   std::string_view summary;
   bool reads_text = true;  ///< false: random ids of its own lengths
   kvcompress::Feed feed = kvcompress::Feed::kSteps;
+  bool quality_only = false;  ///< no step is timed, so none warms up and samples run side by side
 
-  /// What a runner must be able to take for these samples.
+  /// What a runner must be able to take for these samples; with quality_only the most rows.
   model::RunShape (*shape)(const Experiment& experiment, const Workload& workload) = nullptr;
-  /// Feeds one sample. Throws Error when a likelihood is not a number.
-  Trace (*run)(const Drive& drive) = nullptr;
+  /// Feeds the samples; a trace each. Throws Error when a likelihood is not a number.
+  std::vector<Trace> (*run)(const Drive& drive) = nullptr;
   /// Fills the figures of speed and quality of a row from at least one trace.
   void (*summarise)(const Workload& workload,
                     std::span<const Trace> traces,

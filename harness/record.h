@@ -16,7 +16,7 @@ struct Sample {
   std::int64_t eval_tokens = 0;         ///< scored; speed: generated, all rows
   std::optional<double> nll_sum;        ///< over the scored tokens; empty: nothing is scored
   std::optional<std::int64_t> correct;  ///< scored tokens that were the arg-max
-  double ttft = 0.0;                    ///< first step, or prompt, cut and first logits
+  std::optional<double> ttft;           ///< first step, or prompt, cut and first logits
   std::optional<double> tpot;           ///< mean of the later steps; empty: there was none
   double total_time = 0.0;              ///< all steps
   double final_cache_size = 0.0;        ///< mean entries per layer and kv_head at the end

@@ -154,11 +154,37 @@ void Session::drop_misfits() {
   }
 }
 
+// With --batch auto as many rows as are of use and fit, at least one.
+model::RunShape Session::shape_of(const Workload& workload,
+                                  const kvcompress::Policy& policy) const {
+  model::RunShape shape = protocol_.shape(experiment_, workload);
+  if (!protocol_.quality_only || experiment_.batch.value_or(kAuto) != kAuto) {
+    return shape;
+  }
+  const std::size_t bound = bound_of(experiment_, backend_->device()).bytes;
+  const auto fits = [&](std::int32_t batch) {
+    shape.batch = batch;
+    return model::Runner::plan(source_.config, *backend_, policy, shape).total() <= bound;
+  };
+  std::int32_t most = model::Runner::useful_batch(source_.config, *backend_, policy, shape);
+  std::int32_t least = 1;
+  while (least < most) {
+    const std::int32_t middle = least + (most - least + 1) / 2;
+    if (fits(middle)) {
+      least = middle;
+    } else {
+      most = middle - 1;
+    }
+  }
+  shape.batch = least;
+  return shape;
+}
+
 void Session::plan_rows() {
   const Bound bound = bound_of(experiment_, backend_->device());
   for (const Workload& workload : workloads_) {
-    const model::RunShape shape = protocol_.shape(experiment_, workload);
     for (const kvcompress::Policy& policy : policies_) {
+      const model::RunShape shape = shape_of(workload, policy);
       PlannedRow row{.workload = &workload,
                      .policy = &policy,
                      .shape = shape,
@@ -276,26 +302,31 @@ Record Session::run_row(const PlannedRow& row, const model::Weights& weights) {
 void Session::warm_up(const PlannedRow& row, model::Runner& runner) {
   const std::int32_t steps = value_of(experiment_, &Experiment::warmup);
   const Tick silent;
-  if (steps > 0) {
+  if (steps > 0 && !protocol_.quality_only) {
     protocol_.run({.runner = runner,
                    .experiment = experiment_,
-                   .ids = row.workload->samples.front(),
+                   .samples = std::span(row.workload->samples).first(1),
                    .max_steps = static_cast<std::size_t>(steps),
                    .tick = silent});
   }
 }
 
-Trace Session::run_sample(const PlannedRow& row, model::Runner& runner, std::size_t index) {
-  const auto& samples = row.workload->samples;
+std::vector<Trace> Session::run_samples(const PlannedRow& row,
+                                        model::Runner& runner,
+                                        std::size_t index) {
+  const std::span samples(row.workload->samples);
   const std::size_t count = samples.size() * static_cast<std::size_t>(row.workload->repeats);
   const std::string label =
       row.policy->method + ", sample " + std::to_string(index + 1) + " of " + std::to_string(count);
+  const std::size_t first = index % samples.size();
+  const std::size_t rows =
+      protocol_.quality_only ? static_cast<std::size_t>(row.shape.batch) : std::size_t{1};
   const Tick tick = [this, &label](std::size_t done, std::size_t total) {
     listener_.progress(label, done, total);
   };
   return protocol_.run({.runner = runner,
                         .experiment = experiment_,
-                        .ids = samples[index % samples.size()],
+                        .samples = samples.subspan(first, std::min(rows, samples.size() - first)),
                         .max_steps = kAllSteps,
                         .tick = tick});
 }
@@ -309,17 +340,23 @@ void Session::measure(const PlannedRow& row, const model::Weights& weights, Reco
   const std::size_t samples = workload.samples.size() * static_cast<std::size_t>(workload.repeats);
   std::vector<Trace> traces;
   std::vector<std::optional<Clocks>> clocks{clocks_.read()};
-  for (std::size_t i = 0; i < samples; ++i) {
-    traces.push_back(run_sample(row, runner, i));
+  while (traces.size() < samples) {
+    std::vector<Trace> run = run_samples(row, runner, traces.size());
     clocks.push_back(clocks_.read());
-    traces.back().peak_bytes = meter.lap();
-    record.samples.push_back(to_sample(traces.back(), workload.scored));
+    const std::int64_t peak = meter.lap();
+    for (Trace& trace : run) {
+      trace.peak_bytes = peak;
+      record.samples.push_back(to_sample(trace, workload.scored));
+      traces.push_back(std::move(trace));
+    }
   }
   keep_clocks(clocks, record);
   protocol_.summarise(workload, traces, record);
   summarise_cache(traces, record);
   keep_spread(traces, record);
-  record.bits_per_element = runner.cache().bits_per_element();
+  if (runner.holds_cache()) {
+    record.bits_per_element = runner.cache().bits_per_element();
+  }
   record.memory = meter.figures();
   keep_bounds({.config = source_.config,
                .device = backend_->device(),

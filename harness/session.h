@@ -76,7 +76,12 @@ class Session {
   [[nodiscard]] Record run_row(const PlannedRow& row, const model::Weights& weights);
   void measure(const PlannedRow& row, const model::Weights& weights, Record& record);
   void warm_up(const PlannedRow& row, model::Runner& runner);
-  [[nodiscard]] Trace run_sample(const PlannedRow& row, model::Runner& runner, std::size_t index);
+  /// Runs sample `index` and as many after it as run together.
+  [[nodiscard]] std::vector<Trace> run_samples(const PlannedRow& row,
+                                               model::Runner& runner,
+                                               std::size_t index);
+  [[nodiscard]] model::RunShape shape_of(const Workload& workload,
+                                         const kvcompress::Policy& policy) const;
   void calibrate_device();
   [[nodiscard]] DType matrices() const;
 

@@ -16,7 +16,7 @@ constexpr double kQuiet = 0.05;
 }  // namespace
 
 double total_seconds(const Trace& trace) {
-  return std::accumulate(trace.steps.begin(), trace.steps.end(), 0.0);
+  return std::accumulate(trace.steps.begin(), trace.steps.end(), trace.share_seconds);
 }
 
 Sample to_sample(const Trace& trace, bool scored) {
@@ -24,12 +24,15 @@ Sample to_sample(const Trace& trace, bool scored) {
                 .eval_tokens = trace.eval_tokens,
                 .nll_sum = {},
                 .correct = {},
-                .ttft = trace.steps.front(),
+                .ttft = {},
                 .tpot = {},
                 .total_time = total_seconds(trace),
                 .final_cache_size = trace.final_cache_size,
                 .peak_bytes = trace.peak_bytes,
                 .step_times = {}};
+  if (!trace.steps.empty()) {
+    sample.ttft = trace.steps.front();
+  }
   if (trace.steps.size() > 1) {
     sample.step_times.assign(trace.steps.begin() + 1, trace.steps.end());
     sample.tpot = mean(sample.step_times);
@@ -65,11 +68,13 @@ void summarise_cache(std::span<const Trace> traces, Record& record) {
     kept.min = std::min(kept.min, trace.kept.min);
     kept.max = std::max(kept.max, trace.kept.max);
     fraction += trace.kept_fraction / count;
-    read += trace.step_read_bytes / count;
+    read += trace.step_read_bytes.value_or(0.0) / count;
   }
   record.kept_entries = kept;
   record.kept_fraction = fraction;
-  record.kv_bytes_read_per_step = std::llround(read);
+  if (traces.front().step_read_bytes) {
+    record.kv_bytes_read_per_step = std::llround(read);
+  }
 }
 
 void keep_latencies(std::span<const double> later_steps, Record& record) {

@@ -46,10 +46,13 @@ struct RunFlags {
 };
 
 std::int32_t parse_count(const CountInfo& count, const std::string& text) {
+  if (text == "auto" && !count.automatic.empty()) {
+    return kAuto;
+  }
   std::int32_t value = 0;
   const char* const end = text.data() + text.size();
   const auto [rest, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc{} || rest != end) {
+  if (error != std::errc{} || rest != end || value == kAuto) {
     throw InvalidArgument(std::string(count.flag) + " " + text +
                           " is no whole number in range; allowed: " + std::to_string(count.min) +
                           " to " + std::to_string(count.max));
@@ -72,14 +75,15 @@ std::uint64_t parse_seed(const std::string& text) {
 std::string help_of(const CountInfo& count) {
   std::string help(count.help);
   if (!count.protocols.empty()) {
-    std::string names(count.protocols);
-    if (const std::size_t space = names.find(' '); space != std::string::npos) {
-      names.replace(space, 1, ", ");
+    std::string names;
+    for (const char letter : count.protocols) {
+      names += letter == ' ' ? ", " : std::string(1, letter);
     }
     help = names + ": " + help;
   }
   if (count.default_value) {
-    help += " [" + std::to_string(*count.default_value) + "]";
+    help += " [" + std::to_string(*count.default_value) +
+            (count.automatic.empty() ? "" : "; " + std::string(count.automatic) + ": auto") + "]";
   }
   return help;
 }
@@ -112,7 +116,7 @@ void add_choices(CLI::App& run, RunFlags& flags) {
                  "[baseline,streaming_256,streaming_512,streaming_1024]")
       ->take_all()
       ->allow_extra_args(false);
-  run.add_option("--protocol", experiment.protocol, "stream, split or speed [stream]");
+  run.add_option("--protocol", experiment.protocol, "stream, split, speed or score [stream]");
   run.add_option("--device", experiment.device, "auto, cpu, cuda or cuda:N [auto]");
   run.add_option("--dtype", experiment.dtype, "auto, f32, f16 or bf16 [auto]");
   run.add_option_function<std::string>(

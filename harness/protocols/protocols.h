@@ -8,5 +8,6 @@ namespace kvg::harness {
 extern constinit const Protocol kStream;
 extern constinit const Protocol kSplit;
 extern constinit const Protocol kSpeed;
+extern constinit const Protocol kScore;
 
 }  // namespace kvg::harness

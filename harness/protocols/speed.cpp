@@ -22,7 +22,7 @@ model::RunShape shape(const Experiment& experiment, const Workload& /*workload*/
           .chunk = 0};
 }
 
-Trace run(const Drive& drive) {
+std::vector<Trace> run(const Drive& drive) {
   const std::int32_t generated = value_of(drive.experiment, &Experiment::gen_len);
   const auto batch = static_cast<std::size_t>(value_of(drive.experiment, &Experiment::batch));
   const std::vector<std::int32_t> no_targets(batch, model::kNoTarget);
@@ -31,10 +31,10 @@ Trace run(const Drive& drive) {
     std::ranges::transform(scores, next.begin(), &model::TokenScore::best);
   };
   Trace trace;
-  trace.first_tokens = static_cast<std::int32_t>(drive.ids.size() / batch);
+  trace.first_tokens = static_cast<std::int32_t>(drive.ids().size() / batch);
   trace.tokens = trace.first_tokens + generated;
   drive.runner.begin();
-  trace.steps.push_back(seconds_of([&] { take(drive.runner.prefill(drive.ids, no_targets)); }));
+  trace.steps.push_back(seconds_of([&] { take(drive.runner.prefill(drive.ids(), no_targets)); }));
   const std::size_t steps = std::min(static_cast<std::size_t>(generated), drive.max_steps + 1);
   while (trace.steps.size() < steps) {
     keep_step_reads(drive.runner.cache(), trace);
@@ -44,8 +44,8 @@ Trace run(const Drive& drive) {
     }
   }
   trace.eval_tokens = static_cast<std::int64_t>(batch) * generated;
-  keep_cache_figures(drive.runner.cache(), drive.ids.size() / batch, trace);
-  return trace;
+  keep_cache_figures(drive.runner.cache(), drive.ids().size() / batch, trace);
+  return {std::move(trace)};
 }
 
 // Of the steps of one repetition, the prompt left out; there is at least one.

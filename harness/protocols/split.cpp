@@ -29,20 +29,21 @@ model::RunShape shape(const Experiment& experiment, const Workload& workload) {
           .shortest_prompt = static_cast<std::int32_t>(prompt_tokens(experiment, shortest))};
 }
 
-Trace run(const Drive& drive) {
+std::vector<Trace> run(const Drive& drive) {
   Trace trace;
-  trace.tokens = static_cast<std::int32_t>(drive.ids.size());
-  const std::size_t prompt = prompt_tokens(drive.experiment, drive.ids.size());
-  const std::array target{drive.ids[prompt]};
+  trace.tokens = static_cast<std::int32_t>(drive.ids().size());
+  const std::size_t prompt = prompt_tokens(drive.experiment, drive.ids().size());
+  const std::array target{drive.ids()[prompt]};
   trace.first_tokens = static_cast<std::int32_t>(prompt);
   drive.runner.begin();
   model::TokenScore score;
   const double seconds =
-      seconds_of([&] { score = drive.runner.prefill(drive.ids.first(prompt), target).front(); });
-  keep_score(trace, seconds, score, target.front());
+      seconds_of([&] { score = drive.runner.prefill(drive.ids().first(prompt), target).front(); });
+  trace.steps.push_back(seconds);
+  keep_score(trace, score, target.front());
   feed_steps(drive, prompt, drive.max_steps + 1, trace);
   keep_cache_figures(drive.runner.cache(), prompt, trace);
-  return trace;
+  return {std::move(trace)};
 }
 
 std::int32_t least_tokens(const Experiment& experiment) {

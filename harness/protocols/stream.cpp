@@ -12,13 +12,13 @@ model::RunShape shape(const Experiment& /*experiment*/, const Workload& workload
   return {.batch = 1, .prompt = 0, .tokens = longest_sample(workload) - 1, .chunk = 0};
 }
 
-Trace run(const Drive& drive) {
+std::vector<Trace> run(const Drive& drive) {
   Trace trace;
-  trace.tokens = static_cast<std::int32_t>(drive.ids.size());
+  trace.tokens = static_cast<std::int32_t>(drive.ids().size());
   drive.runner.begin();
   feed_steps(drive, 0, drive.max_steps, trace);
   keep_cache_figures(drive.runner.cache(), trace.steps.size(), trace);
-  return trace;
+  return {std::move(trace)};
 }
 
 std::int32_t least_tokens(const Experiment& /*experiment*/) {

@@ -10,13 +10,15 @@ namespace kvg::harness {
 
 /// What the protocols that score a text share.
 
-/// Adds one timed feed to a trace, with its score against `target`. Throws Error when the
-/// likelihood is not a number.
-void keep_score(Trace& trace, double seconds, const model::TokenScore& score, std::int32_t target);
+/// Adds one score against `target` to a trace. Throws Error when the likelihood is not a number.
+void keep_score(Trace& trace, const model::TokenScore& score, std::int32_t target);
 
 /// Feeds drive.ids from `fed` on, one token a step, each scored against the next, until none is
 /// left to score or the trace has `limit` feeds.
 void feed_steps(const Drive& drive, std::size_t fed, std::size_t limit, Trace& trace);
+
+/// What was scored, how well, and the time of all samples.
+void summarise_quality(const Workload& workload, std::span<const Trace> traces, Record& record);
 
 /// Figures of a row in which every sample is a text: sums and pools over all samples.
 void summarise_text(const Workload& workload, std::span<const Trace> traces, Record& record);

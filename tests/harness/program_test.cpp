@@ -102,11 +102,12 @@ TEST_F(Program, RefusesBadFlags) {
   expect_refused("run --max-tokens 0", "--max-tokens 0 is out of range; allowed: 2 to 4194304");
   expect_refused("run --num-samples -3", "--num-samples -3 is out of range; allowed: 1 to");
   expect_refused("run --batch 2", "--batch means nothing to protocol stream");
+  expect_refused("run --protocol speed --batch auto", "auto means nothing to protocol speed");
   expect_refused("run --threads two", "--threads two is no whole number");
   expect_refused("run --seed -1", "--seed -1 is no whole number in range; allowed: 0 to");
   expect_refused("run --policy nosuch", "no policy named \"nosuch\"; known: baseline, window");
   expect_refused("run --policy streaming:budget=0", "budget=0 is not allowed");
-  expect_refused("run --protocol swim", "known: stream, split, speed");
+  expect_refused("run --protocol swim", "known: stream, split, speed, score");
   expect_refused("run --progress maybe", "allowed: auto, on, off");
   expect_refused("run --dtype f8", "known: auto, f32, f16, bf16");
   expect_refused("run --device cpu --dtype bf16", "not supported on the cpu");

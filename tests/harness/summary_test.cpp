@@ -99,9 +99,9 @@ TEST(ToSample, HoldsTheFiguresOfOneTrace) {
   EXPECT_EQ(sample.eval_tokens, 3);
   EXPECT_DOUBLE_EQ(*sample.nll_sum, 3.0 * std::log(2.0));
   EXPECT_EQ(*sample.correct, 2);
-  EXPECT_DOUBLE_EQ(sample.ttft, 1.0);
+  EXPECT_DOUBLE_EQ(*sample.ttft, 1.0);
   EXPECT_DOUBLE_EQ(*sample.tpot, 2.5);
-  EXPECT_DOUBLE_EQ(sample.total_time, sample.ttft + 2.0 * *sample.tpot);
+  EXPECT_DOUBLE_EQ(sample.total_time, *sample.ttft + 2.0 * *sample.tpot);
   EXPECT_FALSE(to_sample(two_samples()[0], false).nll_sum);
 }
 
@@ -177,7 +177,7 @@ TEST(SummariseCache, AveragesOverSamplesAndKeepsTheExtremes) {
 TEST(KeepScore, RefusesALikelihoodThatIsNoNumber) {
   Trace kept = two_samples()[0];
   testing_support::expect_throw<Error>(
-      [&kept] { keep_score(kept, 1.0, {.nll = std::nanf(""), .best = 0}, 1); },
+      [&kept] { keep_score(kept, {.nll = std::nanf(""), .best = 0}, 1); },
       "the likelihood of scored token 4 is not a finite number");
 }
 
