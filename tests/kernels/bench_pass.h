@@ -76,15 +76,30 @@ inline const Ceilings& ceilings_of(Backend& backend, std::size_t working_set) {
       .first->second;
 }
 
-/// Times `pass` as one recorded step by the device's own clock, and tells bytes and operations a
-/// second and `of_ceiling`: the time that the device needs for them at its best, over the time
-/// taken.
+/// Tells bytes and operations a second and `of_ceiling`: the time that the device needs for them
+/// at its best, over the time taken. `total`: seconds of all iterations.
+inline void tell_rates(benchmark::State& state,
+                       Backend& backend,
+                       const PassCost& cost,
+                       double total) {
+  const Ceilings& ceilings = ceilings_of(backend, static_cast<std::size_t>(cost.bytes));
+  const double seconds = total / static_cast<double>(state.iterations());
+  state.counters["bytes/s"] = cost.bytes / seconds;
+  if (cost.flops > 0.0) {
+    state.counters["flop/s"] = cost.flops / seconds;
+  }
+  if (ceilings.read_gbps && ceilings.gemm_tflops) {
+    const double reading = cost.bytes / (*ceilings.read_gbps * 1e9);
+    const double computing = cost.flops / (*ceilings.gemm_tflops * 1e12);
+    state.counters["of_ceiling"] = std::max(reading, computing) / seconds;
+  }
+}
+
+/// Times `pass` as one recorded step by the device's own clock.
 inline void run_passes(benchmark::State& state,
                        Backend& backend,
                        const PassCost& cost,
                        const std::function<void()>& pass) {
-  const auto rate = benchmark::Counter::kIsIterationInvariantRate;
-  const Ceilings& ceilings = ceilings_of(backend, static_cast<std::size_t>(cost.bytes));
   pass();
   backend.synchronize();
   const auto graph = backend.capture(pass);
@@ -95,16 +110,7 @@ inline void run_passes(benchmark::State& state,
     total += seconds;
     state.SetIterationTime(seconds);
   }
-  state.counters["bytes/s"] = benchmark::Counter(cost.bytes, rate);
-  if (cost.flops > 0.0) {
-    state.counters["flop/s"] = benchmark::Counter(cost.flops, rate);
-  }
-  const double reading = cost.bytes / (ceilings.read_gbps.value_or(0.0) * 1e9);
-  const double computing = cost.flops / (ceilings.gemm_tflops.value_or(0.0) * 1e12);
-  if (ceilings.read_gbps && ceilings.gemm_tflops) {
-    const auto passes = static_cast<double>(state.iterations());
-    state.counters["of_ceiling"] = std::max(reading, computing) * passes / total;
-  }
+  tell_rates(state, backend, cost, total);
 }
 
 /// Registers a benchmark that runs passes. What throws (memory that there is not) is said in its

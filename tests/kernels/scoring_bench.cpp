@@ -1,10 +1,9 @@
-#include <benchmark/benchmark.h>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "tests/kernels/bench_pass.h"
 
 // The operations of selections on one layer of Llama-3.1-8B's shape in bf16 on CUDA: after a prompt
 // of 32000 tokens, and in a step of a cache that evicts at a budget.
@@ -272,60 +271,87 @@ class Layer {
 
 using LayerOp = void (Layer::*)();
 
+// The least that an operation reads and computes; what it reads again is its own affair.
+struct Named {
+  const char* name;
+  LayerOp op;
+  PassCost cost;
+};
+
 // Time of one operation among `repeats` in a row, so that launching is hidden as in a prompt.
-void bench(benchmark::State& state, Layer& layer, LayerOp op, int repeats) {
-  (layer.*op)();
+void bench(benchmark::State& state, Layer& layer, const Named& named, int repeats) {
+  (layer.*named.op)();
   layer.backend().synchronize();
-  while (state.KeepRunningBatch(repeats)) {
-    for (int i = 0; i < repeats; ++i) {
-      (layer.*op)();
-    }
-    layer.backend().synchronize();
+  double total = 0.0;
+  while (state.KeepRunning()) {
+    const double seconds = layer.backend().time([&] {
+      for (int i = 0; i < repeats; ++i) {
+        (layer.*named.op)();
+      }
+    });
+    total += seconds / repeats;
+    state.SetIterationTime(seconds / repeats);
+  }
+  tell_rates(state, layer.backend(), named.cost, total);
+}
+
+constexpr double kKeyBytes = 2.0 * kTokens * kKvRow;
+constexpr double kQueryBytes = 2.0 * kTokens * kRow;
+// Scores of all pairs of positions that see each other: one product.
+constexpr double kPairFlops = static_cast<double>(kTokens) * kTokens * kRow;
+constexpr double kScoreBytes = 8.0 * kTokens * kHeads.kv_heads;
+constexpr double kBoundBytes = 2.0 * 4.0 * kTokens / kPage * kKvRow;
+
+constexpr Named kPromptOps[] = {
+    {"prefill_attend", &Layer::prefill_attend, {2 * kKeyBytes + 2 * kQueryBytes, 2 * kPairFlops}},
+    {"column_sums_of_sums", &Layer::column_sums_of_sums, {kKeyBytes + kQueryBytes, kPairFlops}},
+    {"column_sums_of_largest",
+     &Layer::column_sums_of_largest,
+     {kKeyBytes + kQueryBytes, kPairFlops}},
+    {"window_rows", &Layer::window_rows, {kKeyBytes, 2.0 * kWindow* kTokens* kRow}},
+    {"window_logits", &Layer::window_logits, {kKeyBytes, 2.0 * kWindow* kTokens* kRow}},
+    {"moments", &Layer::moments, {kQueryBytes, 1.0 * kTokens* kRow* kHeads.head_dim}},
+    {"expected", &Layer::expected, {kKeyBytes, 0.0}},
+    {"pool", &Layer::pool, {4.0 * kTokens * kHeads.heads, 0.0}},
+    {"key_likeness", &Layer::key_likeness, {kKeyBytes, 0.0}},
+    {"lag", &Layer::lag, {2 * kKeyBytes, 0.0}},
+    {"output_norms", &Layer::output_norms, {kKeyBytes + 2.0 * kHidden * kRow, 0.0}},
+    {"raise", &Layer::raise, {2 * kScoreBytes, 0.0}},
+    {"page_bounds", &Layer::page_bounds, {kKeyBytes + kBoundBytes, 0.0}},
+    {"choose_pages", &Layer::choose_pages, {kBoundBytes, 0.0}},
+    {"choose_alone", &Layer::choose_alone, {kScoreBytes, 0.0}},
+    {"choose_together", &Layer::choose_together, {kScoreBytes, 0.0}}};
+
+// An eviction reads a head's scores, one double an entry; a likeness its keys.
+void add_steps(int budget) {
+  const double scores = 8.0 * (budget + 1) * kHeads.kv_heads;
+  const double keys = 2.0 * (budget + 1) * kKvRow;
+  const Named ops[] = {{"evict_unscored", &Layer::evict_unscored, {scores, 0.0}},
+                       {"evict_sums", &Layer::evict_sums, {scores, 0.0}},
+                       {"evict_over_all", &Layer::evict_over_all, {scores, 0.0}},
+                       {"redundancy", &Layer::redundancy, {keys, 0.0}}};
+  for (const Named& named : ops) {
+    add_bench(std::string(named.name) + "/" + std::to_string(budget),
+              [named, budget](benchmark::State& state) {
+                Layer layer(budget);
+                bench(state, layer, named, 64);
+              });
   }
 }
 
-void bench_prompt(benchmark::State& state, LayerOp op) {
-  // One layer for all: its arrays take longer to fill than most operations take.
-  static Layer layer;
-  bench(state, layer, op, 4);
-}
-
-void bench_step(benchmark::State& state, LayerOp op) {
-  Layer layer(static_cast<int>(state.range(0)));
-  bench(state, layer, op, 64);
-}
-
-#define KVG_BENCH_PROMPT(op) \
-  BENCHMARK_CAPTURE(bench_prompt, op, &Layer::op)->UseRealTime()->Unit(benchmark::kMicrosecond)
-KVG_BENCH_PROMPT(prefill_attend);
-KVG_BENCH_PROMPT(column_sums_of_sums);
-KVG_BENCH_PROMPT(column_sums_of_largest);
-KVG_BENCH_PROMPT(window_rows);
-KVG_BENCH_PROMPT(window_logits);
-KVG_BENCH_PROMPT(moments);
-KVG_BENCH_PROMPT(expected);
-KVG_BENCH_PROMPT(pool);
-KVG_BENCH_PROMPT(key_likeness);
-KVG_BENCH_PROMPT(lag);
-KVG_BENCH_PROMPT(output_norms);
-KVG_BENCH_PROMPT(raise);
-KVG_BENCH_PROMPT(page_bounds);
-KVG_BENCH_PROMPT(choose_pages);
-KVG_BENCH_PROMPT(choose_alone);
-KVG_BENCH_PROMPT(choose_together);
-#undef KVG_BENCH_PROMPT
-
-#define KVG_BENCH_STEP(op)                      \
-  BENCHMARK_CAPTURE(bench_step, op, &Layer::op) \
-      ->Arg(512)                                \
-      ->Arg(4096)                               \
-      ->UseRealTime()                           \
-      ->Unit(benchmark::kMicrosecond)
-KVG_BENCH_STEP(evict_unscored);
-KVG_BENCH_STEP(evict_sums);
-KVG_BENCH_STEP(evict_over_all);
-KVG_BENCH_STEP(redundancy);
-#undef KVG_BENCH_STEP
+[[maybe_unused]] const bool kRegistered = [] {
+  for (const Named& named : kPromptOps) {
+    add_bench(named.name, [named](benchmark::State& state) {
+      // One layer for all: its arrays take longer to fill than most operations take.
+      static Layer layer;
+      bench(state, layer, named, 4);
+    });
+  }
+  for (const int budget : {512, 4096}) {
+    add_steps(budget);
+  }
+  return true;
+}();
 
 }  // namespace
 }  // namespace kvg::kernels
