@@ -89,6 +89,10 @@ Value budget_requested(const Record& record) {
   return record.budget_requested.empty() ? Value() : Value(record.budget_requested);
 }
 
+Value dataset_hash(const Record& record) {
+  return record.dataset_sha256.empty() ? Value() : Value(record.dataset_sha256);
+}
+
 Value batch(const Record& record) {
   return static_cast<std::int64_t>(record.batch);
 }
@@ -254,6 +258,8 @@ constexpr std::array kColumns{
     Column{.key = "status", .type = kText, .get = status},
     Column{.key = "error", .type = kText, .get = error},
     Column{.key = "seed", .type = kInteger, .get = seed},
+    text<&Record::weights_sha256>("weights_sha256"),
+    Column{.key = "dataset_sha256", .type = kText, .get = dataset_hash},
 };
 
 constexpr std::array kSampleColumns{

@@ -199,6 +199,25 @@ void check(const Experiment& experiment) {
   check_together(experiment);
 }
 
+std::vector<Setting> settings_of(const Experiment& experiment) {
+  std::vector<Setting> settings;
+  for (const CountInfo& count : counts()) {
+    if (!names(count.protocols, experiment.protocol)) {
+      continue;
+    }
+    Setting& setting = settings.emplace_back();
+    setting.name = count.flag.substr(2);
+    std::ranges::replace(setting.name, '-', '_');
+    const std::optional<std::int32_t>& given = experiment.*count.member;
+    if (takes_auto(count, experiment.protocol) && given.value_or(kAuto) == kAuto) {
+      setting.value = std::string("auto");
+    } else if (const std::optional<std::int32_t> value = given ? given : count.default_value) {
+      setting.value = std::int64_t{*value};
+    }
+  }
+  return settings;
+}
+
 std::size_t parse_size(std::string_view text) {
   const std::string bad = "size \"" + std::string(text) +
                           "\" is not understood; allowed: a number above 0 with B, KB, MB, GB, TB "

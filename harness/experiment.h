@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace kvg::harness {
@@ -62,6 +63,15 @@ struct CountInfo {
 /// Checks what can be told without looking at files or devices: the protocol's name, every range,
 /// and values that mean nothing together. Throws InvalidArgument naming the flag.
 void check(const Experiment& experiment);
+
+/// One thing that a row was measured with, as its record tells it.
+struct Setting {
+  std::string name;  ///< "max_tokens": the flag's, with '_'
+  std::variant<std::monostate, std::int64_t, std::string> value;
+};
+
+/// The counts that mean something to the experiment's protocol, given or default.
+[[nodiscard]] std::vector<Setting> settings_of(const Experiment& experiment);
 
 /// "8GiB", "512MiB", "1.5GB" (decimal), or plain bytes. Throws InvalidArgument for anything else.
 [[nodiscard]] std::size_t parse_size(std::string_view text);

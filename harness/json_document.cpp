@@ -57,6 +57,14 @@ std::string shell_line(const std::vector<std::string>& words) {
   return line;
 }
 
+Json settings_of(const Record& record) {
+  Json settings = Json::object();
+  for (const Setting& setting : record.settings) {
+    settings[setting.name] = std::visit(ToJson{}, setting.value);
+  }
+  return settings;
+}
+
 Json samples_of(const Record& record) {
   Json samples = Json::array();
   for (const Sample& sample : record.samples) {
@@ -81,6 +89,7 @@ Json to_json(const Record& record) {
         dot == std::string::npos ? result[key] : result[key.substr(0, dot)][key.substr(dot + 1)];
     place = std::visit(ToJson{}, column.get(record));
   }
+  result["settings"] = settings_of(record);
   result["samples"] = samples_of(record);
   return result;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/experiment.h"
 #include "kernels/ceilings.h"
 #include "kvcompress/cache.h"
 
@@ -54,6 +55,9 @@ struct Record {
   bool on_cuda = false;
   std::int32_t batch = 1;
   std::uint64_t seed = 0;
+  std::string weights_sha256;     ///< of the weight files, or "synthetic:SEED"
+  std::string dataset_sha256;     ///< of the text; empty: random ids
+  std::vector<Setting> settings;  ///< what else the row was measured with
 
   std::optional<double> ttft;
   std::optional<double> tpot;

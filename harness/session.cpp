@@ -231,6 +231,7 @@ Environment Session::environment(const std::vector<std::string>& command) const 
 
 std::size_t Session::run(const std::vector<std::string>& command, Reporter& reporter) {
   const Environment where = environment(command);
+  weights_sha256_ = where.weights.sha256;
   calibrate_device();
   const model::Weights weights =
       model::load_weights(source_, *backend_, [this](std::size_t done, std::size_t total) {
@@ -278,6 +279,9 @@ Record Session::blank_record(const PlannedRow& row) const {
   record.on_cuda = backend_->device().kind == kernels::DeviceKind::kCuda;
   record.batch = row.shape.batch;
   record.seed = experiment_.seed;
+  record.weights_sha256 = weights_sha256_;
+  record.dataset_sha256 = row.workload->sha256;
+  record.settings = settings_of(experiment_);
   record.predicted_peak_bytes = static_cast<std::int64_t>(row.plan.total());
   record.calibration = ceilings_;
   return record;

@@ -96,6 +96,7 @@ class Session {
   kernels::Ceilings ceilings_;  ///< once the run has begun
   std::vector<Workload> workloads_;
   std::vector<PlannedRow> rows_;
+  std::string weights_sha256_;  ///< once the run has begun
 };
 
 }  // namespace kvg::harness
