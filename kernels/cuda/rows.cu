@@ -15,15 +15,69 @@ constexpr int kFinishThreads = 256;
 constexpr int kPlaceThreads = 128;
 constexpr int kMaxHeadDim = 256;
 
-template <typename T>
+/// `Width` neighbouring elements, read or written at once.
+template <int Width, typename T>
+__device__ inline void load_some(const T* from, float (&out)[Width]) {
+  if constexpr (Width == 1) {
+    out[0] = to_float(*from);
+  } else if constexpr (Width == Pack<T>::kCount) {
+    widen(load_pack(from), out);
+  } else {
+    static_assert(sizeof(T) == 4);
+#pragma unroll
+    for (int i = 0; i < Width; i += 4) {
+      const auto four = *reinterpret_cast<const float4*>(from + i);
+      out[i] = four.x;
+      out[i + 1] = four.y;
+      out[i + 2] = four.z;
+      out[i + 3] = four.w;
+    }
+  }
+}
+
+template <int Width, typename T>
+__device__ inline void store_some(T* to, const float (&values)[Width]) {
+  struct alignas(sizeof(T) * Width) Some {
+    T elements[Width];
+  };
+  Some some;
+#pragma unroll
+  for (int i = 0; i < Width; ++i) {
+    some.elements[i] = from_float<T>(values[i]);
+  }
+  *reinterpret_cast<Some*>(to) = some;
+}
+
+template <int Width>
+__device__ inline Moments moments_of(const float (&x)[Width], NormKind kind) {
+  Moments of{static_cast<float>(Width), 0.0F, 0.0F};
+  if (kind == NormKind::kLayer) {
+#pragma unroll
+    for (int i = 0; i < Width; ++i) {
+      of.mean += x[i] / static_cast<float>(Width);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < Width; ++i) {
+    of.squares += (x[i] - of.mean) * (x[i] - of.mean);
+  }
+  return of;
+}
+
+template <typename T, int Width>
 __global__ void __launch_bounds__(kNormThreads) normalize_kernel(NormArgs args) {
   __shared__ Moments partial[kNormThreads / kWarp];
   allow_next();
   wait_for_inputs();
   const int thread = threadIdx.x;
   const float* row = args.in + static_cast<std::size_t>(blockIdx.x) * args.dim;
-  const Moments own =
-      warp_merge(row_moments(row, args.dim, args.norm.kind, make_int2(thread, kNormThreads)));
+  Moments own;
+  for (int i = thread * Width; i < args.dim; i += kNormThreads * Width) {
+    float x[Width];
+    load_some(row + i, x);
+    own = merge(own, moments_of(x, args.norm.kind));
+  }
+  own = warp_merge(own);
   if (thread % kWarp == 0) {
     partial[thread / kWarp] = own;
   }
@@ -32,29 +86,45 @@ __global__ void __launch_bounds__(kNormThreads) normalize_kernel(NormArgs args) 
   const RowNorm norm =
       row_norm(warp_merge(lane < kNormThreads / kWarp ? partial[lane] : Moments{}), args.norm);
   T* out = static_cast<T*>(args.out) + static_cast<std::size_t>(blockIdx.x) * args.dim;
-  for (int i = thread; i < args.dim; i += kNormThreads) {
-    out[i] = from_float<T>(norm(row[i], args.norm, i));
+  for (int i = thread * Width; i < args.dim; i += kNormThreads * Width) {
+    float x[Width];
+    load_some(row + i, x);
+#pragma unroll
+    for (int j = 0; j < Width; ++j) {
+      x[j] = norm(x[j], args.norm, i + j);
+    }
+    store_some(out + i, x);
   }
 }
 
-template <typename In, typename Out>
+template <typename In, typename Out, int Width>
 __global__ void __launch_bounds__(kFinishThreads) finish_kernel(FinishArgs args) {
   allow_next();
   wait_for_inputs();
   const bool gated = is_gated(args.activation);
   const int features = gated ? args.width / 2 : args.width;
   const std::size_t row = blockIdx.x;
-  const int i = blockIdx.y * kFinishThreads + threadIdx.x;
+  const int i = static_cast<int>(blockIdx.y * kFinishThreads + threadIdx.x) * Width;
   if (i >= features) {
     return;
   }
-  const In* in = static_cast<const In*>(args.in) + row * args.width;
-  float value = to_float(in[i]) + (args.bias != nullptr ? args.bias[i] : 0.0F);
-  value = activate(args.activation, value);
-  if (gated) {
-    value *= to_float(in[i + features]) + (args.bias != nullptr ? args.bias[i + features] : 0.0F);
+  const In* in = static_cast<const In*>(args.in) + row * args.width + i;
+  float values[Width];
+  load_some(in, values);
+#pragma unroll
+  for (int j = 0; j < Width; ++j) {
+    values[j] =
+        activate(args.activation, values[j] + (args.bias != nullptr ? args.bias[i + j] : 0.0F));
   }
-  static_cast<Out*>(args.out)[row * features + i] = from_float<Out>(value);
+  if (gated) {
+    float factors[Width];
+    load_some(in + features, factors);
+#pragma unroll
+    for (int j = 0; j < Width; ++j) {
+      values[j] *= factors[j] + (args.bias != nullptr ? args.bias[i + features + j] : 0.0F);
+    }
+  }
+  store_some(static_cast<Out*>(args.out) + row * features + i, values);
 }
 
 template <typename T>
@@ -125,13 +195,32 @@ __global__ void __launch_bounds__(kPlaceThreads) place_kernel(PlaceArgs<T> args)
   }
 }
 
+template <typename In, typename Out, int Width>
+void launch_finish_width(const Target& target, const FinishArgs& args, int features) {
+  launch(target,
+         finish_kernel<In, Out, Width>,
+         {.blocks = dim3(static_cast<unsigned>(args.rows),
+                         ceil_div(static_cast<std::size_t>(features), kFinishThreads * Width)),
+          .threads = kFinishThreads},
+         args);
+}
+
 template <typename In, typename Out>
 void launch_finish(const Target& target, const FinishArgs& args) {
   const int features = is_gated(args.activation) ? args.width / 2 : args.width;
+  constexpr int kWidth = Pack<In>::kCount;
+  if (features % kWidth == 0) {
+    launch_finish_width<In, Out, kWidth>(target, args, features);
+  } else {
+    launch_finish_width<In, Out, 1>(target, args, features);
+  }
+}
+
+template <typename T, int Width>
+void launch_normalize(const Target& target, const NormArgs& args) {
   launch(target,
-         finish_kernel<In, Out>,
-         {.blocks = dim3(static_cast<unsigned>(args.rows), ceil_div(features, kFinishThreads)),
-          .threads = kFinishThreads},
+         normalize_kernel<T, Width>,
+         {.blocks = dim3(static_cast<unsigned>(args.rows)), .threads = kNormThreads},
          args);
 }
 
@@ -139,10 +228,11 @@ void launch_finish(const Target& target, const FinishArgs& args) {
 
 void normalize(const Target& target, DType compute, const NormArgs& args) {
   dispatch_element(compute, [&](auto element) {
-    launch(target,
-           normalize_kernel<decltype(element)>,
-           {.blocks = dim3(static_cast<unsigned>(args.rows)), .threads = kNormThreads},
-           args);
+    if (args.dim % 4 == 0) {
+      launch_normalize<decltype(element), 4>(target, args);
+    } else {
+      launch_normalize<decltype(element), 1>(target, args);
+    }
   });
 }
 
