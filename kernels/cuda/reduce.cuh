@@ -7,8 +7,10 @@ namespace kvg::kernels {
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffU;
 
-/// Every lane gets the sum over its warp, added in the same order on every lane.
-__device__ inline float warp_sum(float value) {
+/// Every lane gets the sum over its warp, added in the same order on every lane. T: float or
+/// double.
+template <typename T>
+__device__ inline T warp_sum(T value) {
 #pragma unroll
   for (int step = kWarp / 2; step > 0; step /= 2) {
     value += __shfl_xor_sync(kAllLanes, value, step);
@@ -16,10 +18,11 @@ __device__ inline float warp_sum(float value) {
   return value;
 }
 
-__device__ inline float warp_max(float value) {
+template <typename T>
+__device__ inline T warp_max(T value) {
 #pragma unroll
   for (int step = kWarp / 2; step > 0; step /= 2) {
-    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, step));
+    value = fmax(value, __shfl_xor_sync(kAllLanes, value, step));
   }
   return value;
 }

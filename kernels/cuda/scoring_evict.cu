@@ -118,7 +118,7 @@ part_of_row(const Exponentials& exponential, const float* row, int entries, int 
   for (int i = part * kWarp + lane; i < entries; i += parts * kWarp) {
     sum += exponential(static_cast<double>(row[i]) - static_cast<double>(largest));
   }
-  return {largest, warp_total(sum)};
+  return {largest, warp_sum(sum)};
 }
 
 // Fills `softmaxes` for every member, by the whole block.

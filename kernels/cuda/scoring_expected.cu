@@ -233,7 +233,7 @@ __global__ void __launch_bounds__(kThreads) expected_scores_kernel(ExpectedKerne
   }
   const T* value = static_cast<const T*>(to.kv.values) + batch * to.kv.batch_stride +
                    kv_head * to.kv.head_stride + static_cast<std::int64_t>(key) * to.shape.head_dim;
-  const double norm = sqrt(warp_total(square_of_part(value, to.shape.head_dim)));
+  const double norm = sqrt(warp_sum(square_of_part(value, to.shape.head_dim)));
   const int group = to.shape.heads / to.shape.kv_heads;
   double sum = 0.0;
   for (int member = lane; member < group; member += kWarp) {
@@ -241,7 +241,7 @@ __global__ void __launch_bounds__(kThreads) expected_scores_kernel(ExpectedKerne
     const double2 softmax = kernel.scratch.softmax[row];
     sum += exp(kernel.scratch.logits[row * to.keys + key] - softmax.x) / softmax.y;
   }
-  sum = warp_total(sum);
+  sum = warp_sum(sum);
   if (lane == 0) {
     *out = sum / group * norm;
   }

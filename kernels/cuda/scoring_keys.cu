@@ -31,14 +31,14 @@ __global__ void __launch_bounds__(kThreads)
   }
   const T* k = keys_of<T>(args.kv, args.shape, static_cast<int>(blockIdx.y)) +
                static_cast<std::int64_t>(key) * dim;
-  double score = sqrt(warp_total(square_of_part(k, dim)));
+  double score = sqrt(warp_sum(square_of_part(k, dim)));
   if (anchors != nullptr) {
     const double* anchor = anchors + static_cast<std::int64_t>(blockIdx.y) * dim;
     double dot = 0.0;
     for (int c = lane; c < dim; c += kWarp) {
       dot += anchor[c] * static_cast<double>(to_float(k[c]));
     }
-    score = warp_total(dot) / fmax(score, kLeastNorm);
+    score = warp_sum(dot) / fmax(score, kLeastNorm);
   }
   if (lane == 0) {
     args.out[static_cast<std::int64_t>(blockIdx.y) * args.keys + key] = -score;
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads) channel_partials_kernel(ChannelSumsA
   if (args.units) {
     for (int i = static_cast<int>(threadIdx.x) / kWarp; i < count; i += kThreads / kWarp) {
       const double square =
-          warp_total(square_of_part(keys + static_cast<std::int64_t>(i) * dim, dim));
+          warp_sum(square_of_part(keys + static_cast<std::int64_t>(i) * dim, dim));
       if (threadIdx.x % kWarp == 0) {
         factors[i] = 1.0 / fmax(sqrt(square), kLeastNorm);
       }
@@ -151,13 +151,28 @@ __global__ void __launch_bounds__(kScoringBlock)
       [&](int c, int index) { out[index] = static_cast<std::int16_t>(c); });
 }
 
-void sum_channels(const Target& target, const ChannelSumsArgs& args, unsigned rows) {
+// Enqueues the sums of the keys' channels (`units`: of keys of length 1), in parts. `Args`:
+// PromptScores or ChannelArgs.
+template <typename Args>
+ChannelSumsArgs channel_sums(const Target& target,
+                             const Args& args,
+                             bool units,
+                             Stretches& memory) {
+  const ChannelSumsArgs sums = {
+      .kv = args.kv,
+      .shape = args.shape,
+      .keys = args.keys,
+      .units = units,
+      .scratch =
+          channel_scratch(memory, {.heads = args.shape, .batch = args.batch, .count = args.keys})};
+  const auto rows = static_cast<unsigned>(args.batch * args.shape.kv_heads);
   dispatch_element(args.kv.dtype, [&](auto element) {
     launch(target,
            channel_partials_kernel<decltype(element)>,
-           {.blocks = dim3(static_cast<unsigned>(args.scratch.parts), rows), .threads = kThreads},
-           args);
+           {.blocks = dim3(static_cast<unsigned>(sums.scratch.parts), rows), .threads = kThreads},
+           sums);
   });
+  return sums;
 }
 
 void score_keys(const Target& target, const PromptScores& args, const double* anchors) {
@@ -187,15 +202,8 @@ void CudaScoring::key_likeness(const PromptScores& args) {
     return;
   }
   Stretches memory(scratch_, scratch_bytes_);
-  const ChannelSumsArgs sums = {
-      .kv = args.kv,
-      .shape = args.shape,
-      .keys = args.keys,
-      .units = true,
-      .scratch =
-          channel_scratch(memory, {.heads = args.shape, .batch = args.batch, .count = args.keys})};
+  const ChannelSumsArgs sums = channel_sums(target_, args, true, memory);
   const auto rows = static_cast<unsigned>(args.batch * args.shape.kv_heads);
-  sum_channels(target_, sums, rows);
   launch(target_, anchor_kernel, {.blocks = dim3(rows), .threads = kScoringBlock}, sums);
   score_keys(target_, args, sums.scratch.sums);
 }
@@ -207,15 +215,8 @@ void CudaScoring::choose_channels(const ChannelArgs& args) {
     return;
   }
   Stretches memory(scratch_, scratch_bytes_);
-  const ChannelSumsArgs sums = {
-      .kv = args.kv,
-      .shape = args.shape,
-      .keys = args.keys,
-      .units = false,
-      .scratch =
-          channel_scratch(memory, {.heads = args.shape, .batch = args.batch, .count = args.keys})};
+  const ChannelSumsArgs sums = channel_sums(target_, args, false, memory);
   const auto rows = static_cast<unsigned>(args.batch * args.shape.kv_heads);
-  sum_channels(target_, sums, rows);
   dispatch_element(compute_, [&](auto element) {
     launch(target_,
            choose_channels_kernel<decltype(element)>,

@@ -55,12 +55,12 @@ __device__ double spread_of(const LagShared& shared, const T* entry, int dim) {
   for (int c = lane; c < dim; c += kWarp) {
     sum += figure(c);
   }
-  const double mean = warp_total(sum) / dim;
+  const double mean = warp_sum(sum) / dim;
   double squares = 0.0;
   for (int c = lane; c < dim; c += kWarp) {
     squares += (figure(c) - mean) * (figure(c) - mean);
   }
-  return sqrt(warp_total(squares) / max(dim - 1, 1));
+  return sqrt(warp_sum(squares) / max(dim - 1, 1));
 }
 
 // Adds the softmax over a partition of the spread of its entries, seen from the next partition.
@@ -94,12 +94,12 @@ __device__ void add_spreads(const LagShared& shared, const T* entries, int lag, 
   for (int i = lane; i < lag; i += kWarp) {
     largest = fmax(largest, shared.spread[i]);
   }
-  largest = warp_largest(largest);
+  largest = warp_max(largest);
   double sum = 0.0;
   for (int i = lane; i < lag; i += kWarp) {
     sum += exp(shared.spread[i] - largest);
   }
-  sum = warp_total(sum);
+  sum = warp_sum(sum);
   for (int i = threadIdx.x; i < lag; i += kThreads) {
     shared.figures[i] += exp(shared.spread[i] - largest) / sum;
   }

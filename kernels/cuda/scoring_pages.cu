@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(kThreads) bound_pages_kernel(ChoosePagesArgs a
       const int c = lane + i * kWarp;
       bound += c < dim ? upper(query[member * dim + c], least[i], most[i]) : 0.0;
     }
-    bound = warp_total(bound);
+    bound = warp_sum(bound);
     if (member == 0) {
       figure = bound;
     } else {

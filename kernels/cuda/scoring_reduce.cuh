@@ -16,22 +16,6 @@ inline constexpr int kScoringBlock = 1024;
 /// Divisors of norms are at least this, as in torch's normalize().
 inline constexpr double kLeastNorm = 1e-12;
 
-__device__ inline double warp_total(double value) {
-#pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) {
-    value += __shfl_xor_sync(kAllLanes, value, step);
-  }
-  return value;
-}
-
-__device__ inline double warp_largest(double value) {
-#pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) {
-    value = fmax(value, __shfl_xor_sync(kAllLanes, value, step));
-  }
-  return value;
-}
-
 namespace detail {
 
 /// Over a block of kScoringBlock threads.
@@ -50,10 +34,10 @@ __device__ double over_block(double value, const Merge& merge) {
 }  // namespace detail
 
 __device__ inline double block_sum(double value) {
-  return detail::over_block(value, [](double x) { return warp_total(x); });
+  return detail::over_block(value, [](double x) { return warp_sum(x); });
 }
 __device__ inline double block_max(double value) {
-  return detail::over_block(value, [](double x) { return warp_largest(x); });
+  return detail::over_block(value, [](double x) { return warp_max(x); });
 }
 
 /// The squares of a lane's share of a vector.

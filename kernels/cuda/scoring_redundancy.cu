@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kThreads) unit_keys_kernel(RedundancyKernelArg
     const double x = read_channel(side, row, c);
     square += x * x;
   }
-  const double norm = fmax(sqrt(warp_total(square)), kLeastNorm);
+  const double norm = fmax(sqrt(warp_sum(square)), kLeastNorm);
   float* units = kernel.scratch.units + head.scratch_at * args.shape.head_dim + slot;
   for (int c = lane; c < side.channels; c += kWarp) {
     units[c * kernel.width] =
