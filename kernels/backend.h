@@ -36,13 +36,6 @@ struct Linear {
   int in = 0;
 };
 
-/// Weights that the operation after this one reads: a device may fetch them ahead while this one
-/// ends.
-struct NextWeights {
-  const void* data = nullptr;  ///< null: nothing is known
-  std::size_t bytes = 0;
-};
-
 /// What follows a projection, element by element. The gated forms take a weight of 2 x n rows, gate
 /// first, and yield n features: activation(gate) * up.
 enum class Activation : std::uint8_t {
@@ -100,7 +93,6 @@ struct QkvArgs {
   /// entry of a head goes to slot start + slot of its batch row, head_stride is not used. Null: a
   /// step's newest entry goes to slot 0.
   const HeadCursor* heads = nullptr;
-  NextWeights next{};
 };
 
 /// Encodes the newest entry of every head into its slot, or among those that wait.
@@ -153,7 +145,6 @@ struct AttendArgs {
   /// [batch, heads, kv.capacity]: scale x query . key of every entry seen, by slot; null: not
   /// wanted (not together with pages).
   float* scores = nullptr;
-  NextWeights next{};
 };
 
 /// Causal attention of a chunk of a prompt over what it sees of all that comes before it and
@@ -193,7 +184,6 @@ struct ProjectArgs {
   Linear linear;
   Activation activation = Activation::kNone;
   int rows = 0;
-  NextWeights next{};
 };
 
 /// inout += W in + b.
@@ -202,7 +192,6 @@ struct AddProjectArgs {
   const void* in = nullptr;  ///< [rows, linear.in], compute dtype
   Linear linear;
   int rows = 0;
-  NextWeights next{};
 };
 
 /// Per row: the negative log-likelihood of the target and the arg-max (the lowest id among equals).

@@ -18,12 +18,6 @@ void* element(void* data, DType dtype, std::int64_t index) {
   return static_cast<std::byte*>(data) + index * static_cast<std::int64_t>(size_of(dtype));
 }
 
-kernels::NextWeights ahead(const kernels::Linear& linear) {
-  return {.data = linear.weight,
-          .bytes = static_cast<std::size_t>(linear.out) * static_cast<std::size_t>(linear.in) *
-                   size_of(linear.dtype)};
-}
-
 }  // namespace
 
 Runner::State::State(const Model& model,
@@ -65,10 +59,6 @@ void Runner::State::embed(int rows) const {
                  .hidden = config.hidden});
 }
 
-kernels::NextWeights Runner::State::after_attention(const LayerWeights& layer) const {
-  return ahead(config.parallel_residual ? layer.up : layer.attention_out);
-}
-
 void Runner::State::attention(int layer, const Rows& rows) const {
   const LayerWeights& part = weights.layers[static_cast<std::size_t>(layer)];
   const bool is_step = rows.cursor != nullptr;
@@ -93,8 +83,7 @@ void Runner::State::attention(int layer, const Rows& rows) const {
        .sink_query = sink_query,
        .last_sink_position = rows.sees.last_position(),
        .kv = rows.kv,
-       .heads = is_step ? cache->step_heads(layer) : nullptr,
-       .next = after_attention(part)});
+       .heads = is_step ? cache->step_heads(layer) : nullptr});
   if (!is_step) {
     backend.prefill_attend({.out = out,
                             .query = query,
@@ -118,8 +107,7 @@ void Runner::State::attention(int layer, const Rows& rows) const {
                   .shape = config.heads,
                   .batch = rows.batch,
                   .scale = scale,
-                  .scores = cache->step_scores(),
-                  .next = after_attention(part)});
+                  .scores = cache->step_scores()});
   cache->enqueue_after_attend(layer);
 }
 
@@ -130,8 +118,7 @@ void Runner::State::mlp_up(const LayerWeights& layer, const Rows& rows) const {
                    .norm = layer.mlp_norm,
                    .linear = layer.up,
                    .activation = config.activation,
-                   .rows = rows.count(),
-                   .next = ahead(config.parallel_residual ? layer.attention_out : layer.down)});
+                   .rows = rows.count()});
 }
 
 void Runner::State::run_layer(int layer, const Rows& rows) const {
@@ -144,18 +131,14 @@ void Runner::State::run_layer(int layer, const Rows& rows) const {
   backend.add_project({.inout = rows.residual,
                        .in = activations.as<std::byte>(at.attended),
                        .linear = part.attention_out,
-                       .rows = rows.count(),
-                       .next = ahead(config.parallel_residual ? part.down : part.up)});
+                       .rows = rows.count()});
   if (!config.parallel_residual) {
     mlp_up(part, rows);
   }
   backend.add_project({.inout = rows.residual,
                        .in = activations.as<std::byte>(at.mlp),
                        .linear = part.down,
-                       .rows = rows.count(),
-                       .next = ahead(layer + 1 < config.layers
-                                         ? weights.layers[static_cast<std::size_t>(layer) + 1].qkv
-                                         : weights.head)});
+                       .rows = rows.count()});
 }
 
 void Runner::State::head(const float* residual_rows, int first_row, int rows) const {

@@ -39,7 +39,6 @@ struct Runner::State {
   [[nodiscard]] float* logits() const { return activations.as<float>(at.logits); }
 
   void embed(int rows) const;
-  [[nodiscard]] kernels::NextWeights after_attention(const LayerWeights& layer) const;
   void attention(int layer, const Rows& rows) const;
   void mlp_up(const LayerWeights& layer, const Rows& rows) const;
   void run_layer(int layer, const Rows& rows) const;

@@ -71,13 +71,13 @@ bool fits_decode(const Target& target, DType compute, int rows, int in) {
   if (rows > kMaxDecodeRows) {
     return false;
   }
+  if (compute != DType::kF32) {
+    return plan_tiles(target, rows, in).blocks > 0;
+  }
   // What a kernel declares besides: the statistics of the rows.
   constexpr std::size_t kDeclaredBytes = kMaxDecodeRows * kGemvWarps * sizeof(Moments);
-  const std::size_t bytes = compute == DType::kF32
-                                ? static_cast<std::size_t>(rows) *
-                                      static_cast<std::size_t>(gemv_stride(in)) * sizeof(float)
-                                : static_cast<std::size_t>(tile_stages(target)) * kStageBytes +
-                                      tile_input_bytes(rows, in);
+  const std::size_t bytes =
+      static_cast<std::size_t>(rows) * static_cast<std::size_t>(gemv_stride(in)) * sizeof(float);
   return bytes + kDeclaredBytes <= static_cast<std::size_t>(target.shared_bytes);
 }
 

@@ -18,7 +18,7 @@
 
 namespace kvg::kernels {
 
-inline constexpr int kGemvThreads = 512;
+inline constexpr int kGemvThreads = 256;
 inline constexpr int kGemvWarps = kGemvThreads / kWarp;
 
 struct GemvArgs {
@@ -86,7 +86,7 @@ class RowStager {
   }
 
  private:
-  static constexpr int kHeld = 2;  // groups of four elements in a thread's registers
+  static constexpr int kHeld = 4;  // groups of four elements in a thread's registers
 
   __device__ static int at(int j) {
     return static_cast<int>(threadIdx.x) + j * kGemvThreads;

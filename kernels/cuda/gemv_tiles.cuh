@@ -4,12 +4,11 @@
 #include "kernels/cuda/mma.cuh"
 
 // Projections of a few rows for 16-bit weights. A tile is 16 weight rows, multiplied on the matrix
-// units, which take eight input rows for the price of one and leave the instruction slots free. The
-// warps form two teams that take turns at the tiles; within a team each warp has its own stretch of
-// the columns.
+// units, which take eight input rows for the price of one and leave the instruction slots free;
+// each warp has its share of the columns.
 //
 // The order of columns within a product is free, so a lane takes 16 neighbouring bytes of two
-// weight rows and of an input row, and no fragment is ever shuffled. A warp copies its stretch into
+// weight rows and of an input row, and no fragment is ever shuffled. A warp copies its share into
 // a ring in shared memory, whole 128-byte lines, several steps ahead and across tiles. The first
 // steps are under way before the kernel in front has ended, as weights depend on nothing.
 
@@ -19,20 +18,19 @@ inline constexpr int kTileRows = 16;
 inline constexpr int kTileColumns = 64;  // of a step: one line of every row
 inline constexpr int kLinePacks = 8;     // 16-byte pieces of a line
 inline constexpr int kStagePacks = kTileRows * kLinePacks;
-inline constexpr int kTeams = 2;
-inline constexpr int kTeamWarps = kGemvWarps / kTeams;
-inline constexpr int kDeepStages = 3;
-inline constexpr int kShallowStages = 2;
+inline constexpr int kMostStages = 7;
+/// Fewer than so many do not keep the memory busy, whatever else a multiprocessor has to do.
+inline constexpr int kFewStages = 4;
 inline constexpr std::size_t kStageBytes = std::size_t{16} * kStagePacks * kGemvWarps;
-inline constexpr std::size_t kTileSumBytes = sizeof(float) * kTileRows * kTeamWarps;
-inline constexpr std::size_t kRoundBytes = 16 * kTileSumBytes;
+inline constexpr std::size_t kTileSumBytes = sizeof(float) * kTileRows * kGemvWarps;
+inline constexpr std::size_t kRoundBytes = kMaxDecodeRows * kTileSumBytes;
 
-/// Tiles whose sums are held at once: as many for one team as for the other.
+/// Tiles whose sums are held at once.
 constexpr int round_tiles(int rows) {
-  return static_cast<int>(kRoundBytes / kTileSumBytes) / rows / kTeams * kTeams;
+  return static_cast<int>(kRoundBytes / kTileSumBytes) / rows;
 }
 
-/// How a block's units fall into tiles, evenly, as many for one team as for the other.
+/// How a block's units fall into tiles, evenly.
 template <int Width>
 struct Tiles {
   static constexpr int kUnits = kTileRows / Width;  // most units of a tile
@@ -42,9 +40,7 @@ struct Tiles {
   int count;
 
   __host__ __device__ Tiles(int first_unit, int unit_count)
-      : first(first_unit),
-        units(unit_count),
-        count((unit_count + kUnits * kTeams - 1) / (kUnits * kTeams) * kTeams) {}
+      : first(first_unit), units(unit_count), count((unit_count + kUnits - 1) / kUnits) {}
 
   // First unit of a tile, counted from the block's first.
   __device__ int begin(int tile) const { return units * tile / count; }
@@ -58,20 +54,19 @@ class TileRing {
       : args_(args),
         epilogue_(epilogue),
         slots_(ring + threadIdx.x / kWarp * args.stages * kStagePacks),
-        tiles_(gemv_units(args).x, gemv_units(args).y),
-        tile_(static_cast<int>(threadIdx.x) / kWarp / kTeamWarps) {
-    const int warp = threadIdx.x / kWarp % kTeamWarps;
-    const int steps = (args.length + kTileColumns - 1) / kTileColumns;
-    begin_ = steps * warp / kTeamWarps * kTileColumns;
-    end_ = steps * (warp + 1) / kTeamWarps * kTileColumns;
-    if (begin_ == end_) {
+        tiles_(gemv_units(args).x, gemv_units(args).y) {
+    if (begin() >= args.length) {
       tile_ = tiles_.count;
     }
     find_rows();
   }
 
-  [[nodiscard]] __device__ int begin() const { return begin_; }
-  [[nodiscard]] __device__ int end() const { return end_; }
+  /// This warp's first column. Its next step is kSpread further, so that the warps together read
+  /// each row from its beginning to its end.
+  [[nodiscard]] __device__ static int begin() {
+    return static_cast<int>(threadIdx.x) / kWarp * kTileColumns;
+  }
+  static constexpr int kSpread = kGemvWarps * kTileColumns;
   [[nodiscard]] __device__ const Tiles<Epilogue::kWidth>& tiles() const { return tiles_; }
 
   /// Starts the copies of the next step, if there is one; always commits a group.
@@ -87,10 +82,15 @@ class TileRing {
                    inside ? rows_[i] + column : rows_[i],
                    inside && (present_ >> i & 1) != 0);
       }
-      at_ += kTileColumns;
-      if (at_ >= end_) {
-        tile_ += kTeams;
+      at_ += kSpread;
+      if (at_ >= args_.length) {
+        ++tile_;
         find_rows();
+        if (tile_ >= tiles_.count) {
+          // All is on its way. Blocks of the next kernel that came earlier would only share in the
+          // bandwidth; now they keep the memory busy while this one ends.
+          allow_next();
+        }
       }
     }
     filling_ = filling_ + 1 < args_.stages ? filling_ + 1 : 0;
@@ -100,11 +100,7 @@ class TileRing {
   /// Waits for the warp's copies of the oldest step. Every lane is then done with the step before,
   /// whose place issue() fills next.
   __device__ void wait() const {
-    if (args_.stages == kDeepStages) {
-      wait_own_copies<kDeepStages - 2>();
-    } else {
-      wait_own_copies<kShallowStages - 2>();
-    }
+    wait_all_but(args_.stages - 2);
     __syncwarp();
   }
   /// 16 bytes of the oldest step.
@@ -118,6 +114,18 @@ class TileRing {
  private:
   static constexpr int kCopies = kStagePacks / kWarp;
 
+  // The number has to be known to the compiler.
+  template <int Pending = kMostStages - 2>
+  __device__ static void wait_all_but(int pending) {
+    if constexpr (Pending > 0) {
+      if (pending < Pending) {
+        wait_all_but<Pending - 1>(pending);
+        return;
+      }
+    }
+    wait_own_copies<Pending>();
+  }
+
   // Rows that differ by one lie in different halves of the banks.
   __device__ static int place(int row, int piece) {
     return row * kLinePacks + (piece ^ (row % 2 * (kLinePacks / 2)));
@@ -128,7 +136,7 @@ class TileRing {
 
   // The weight rows of the next tile that this lane copies.
   __device__ void find_rows() {
-    at_ = begin_;
+    at_ = begin();
     if (tile_ >= tiles_.count) {
       return;
     }
@@ -155,9 +163,7 @@ class TileRing {
   Tiles<Epilogue::kWidth> tiles_;
   const T* rows_[kCopies] = {};
   unsigned present_ = 0;  // a bit a row
-  int begin_ = 0;         // columns of this warp
-  int end_ = 0;
-  int tile_;  // of the next step
+  int tile_ = 0;          // of the next step
   int at_ = 0;
   int filling_ = 0;
   int reading_ = 0;
@@ -174,7 +180,7 @@ __device__ inline void multiply_tile(const GemvArgs& args,
   const T* staged = x + (row < args.rows ? row : 0) * args.stride + lane % 4 * Pack<T>::kCount;
   float even[4] = {};
   float odd[4] = {};
-  for (int at = ring.begin(); at < ring.end(); at += kTileColumns) {
+  for (int at = ring.begin(); at < args.length; at += ring.kSpread) {
     ring.wait();
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -219,10 +225,10 @@ __device__ inline void finish_tiles(const GemvArgs& args,
     }
     float total[kWidth] = {};
 #pragma unroll
-    for (int warp = 0; warp < kTeamWarps; ++warp) {
+    for (int warp = 0; warp < kGemvWarps; ++warp) {
 #pragma unroll
       for (int which = 0; which < kWidth; ++which) {
-        const int row = (tile * kTeamWarps + warp) * kTileRows + own + which * kTileRows / 2;
+        const int row = (tile * kGemvWarps + warp) * kTileRows + own + which * kTileRows / 2;
         total[which] += sums[row * args.rows + input];
       }
     }
@@ -236,7 +242,6 @@ __global__ void __launch_bounds__(kGemvThreads, 2)
   extern __shared__ __align__(16) unsigned char shared[];
   T* x = reinterpret_cast<T*>(shared + args.stages * kStageBytes);
   float* sums = reinterpret_cast<float*>(x + args.rows * args.stride);
-  allow_next();
   TileRing<T, Epilogue> ring(args, epilogue, reinterpret_cast<Pack<T>*>(shared));
   for (int stage = 0; stage + 1 < args.stages; ++stage) {
     ring.issue();
@@ -246,15 +251,14 @@ __global__ void __launch_bounds__(kGemvThreads, 2)
   stager.stage(x);
   const Tiles<Epilogue::kWidth> tiles = ring.tiles();
   const int round = round_tiles(args.rows);
-  const int team = static_cast<int>(threadIdx.x) / kWarp / kTeamWarps;
-  const int warp = threadIdx.x / kWarp % kTeamWarps;
+  const int warp = threadIdx.x / kWarp;
   // Two buffers of sums take turns, so that one barrier a round is enough.
   float* now = sums;
   float* next = sums + kRoundBytes / sizeof(float);
   for (int from = 0; from < tiles.count; from += round) {
     const int to = min(from + round, tiles.count);
-    for (int tile = from + team; tile < to; tile += kTeams) {
-      const int at = ((tile - from) * kTeamWarps + warp) * kTileRows;
+    for (int tile = from; tile < to; ++tile) {
+      const int at = ((tile - from) * kGemvWarps + warp) * kTileRows;
       multiply_tile(args, ring, x, now + at * args.rows);
     }
     __syncthreads();
@@ -271,17 +275,38 @@ constexpr std::size_t tile_input_bytes(int rows, int length) {
          2 * kRoundBytes;
 }
 
-/// Deep where two kernels' rings fit a multiprocessor side by side.
-inline int tile_stages(const Target& target) {
-  constexpr int kRoomy = 160 * 1024;
-  return target.shared_bytes >= kRoomy ? kDeepStages : kShallowStages;
+/// How many blocks a multiprocessor has, and how deep their rings are.
+struct TilePlan {
+  int blocks = 0;  ///< of a multiprocessor; 0: not even one fits
+  int stages = 0;
+};
+
+/// Two blocks where that leaves them deep rings: while one ends, the other goes on reading.
+inline TilePlan plan_tiles(const Target& target, int rows, int length) {
+  // What the hardware keeps of each block, and what the kernel declares: the statistics of rows.
+  constexpr std::size_t kReserved = 1024;
+  constexpr std::size_t kDeclared = (kMaxDecodeRows + 1) * kGemvWarps * sizeof(Moments);
+  const std::size_t beside = tile_input_bytes(rows, length) + kDeclared;
+  const auto stages_in = [&](std::size_t bytes) {
+    const std::size_t room = bytes > beside ? (bytes - beside) / kStageBytes : 0;
+    return std::min(static_cast<int>(room), kMostStages);
+  };
+  const auto whole = static_cast<std::size_t>(target.shared_bytes);
+  const int two = stages_in((whole + kReserved) / 2 - kReserved);
+  if (two >= kFewStages) {
+    return {.blocks = 2, .stages = two};
+  }
+  const int one = stages_in(whole);
+  return one >= 2 ? TilePlan{.blocks = 1, .stages = one} : TilePlan{};
 }
 
 template <typename T, typename Epilogue>
 void launch_gemv_tiles(const Target& target, GemvArgs args, const Epilogue& epilogue) {
   args.stride = gemv_stride(args.length);
-  args.stages = tile_stages(target);
-  const auto blocks = static_cast<unsigned>(std::min(args.units, target.multiprocessors));
+  const TilePlan plan = plan_tiles(target, args.rows, args.length);
+  args.stages = plan.stages;
+  const auto blocks =
+      static_cast<unsigned>(std::min(args.units, plan.blocks * target.multiprocessors));
   launch(target,
          gemv_tiles_kernel<T, Epilogue>,
          {.blocks = dim3(blocks),
