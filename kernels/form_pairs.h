@@ -29,6 +29,7 @@ enum class FormClass : std::uint8_t {
   kChannelInt4,
   kChannelInt2
 };
+inline constexpr int kFormClasses = static_cast<int>(FormClass::kChannelInt2) + 1;
 
 /// The classes of the keys and of the values of one layer.
 struct FormPair {

@@ -10,13 +10,22 @@
 
 namespace kvg::kernels {
 
-inline constexpr int kAttendThreads = 128;
-inline constexpr int kAttendWarps = kAttendThreads / 32;
 inline constexpr int kMaxChunks = 128;
 inline constexpr float kLog2E = 1.4426950408889634F;
 
 /// A group's scale as it is stored.
 enum class ScaleKind : std::uint8_t { kNone, kF16, kF16Zero, kE4M3, kE8M0 };
+
+/// What brings codes to pairs of f16 (attend_places.cuh). Integers: factor and offset of the places
+/// of a byte, both halves alike. Levels: the low and the high bytes of eight magnitudes, and which
+/// bits of a code to turn over so that its upper one is a sign and the others name a magnitude.
+struct PlaceConstants {
+  std::uint32_t factor[4] = {};
+  std::uint32_t offset[4] = {};
+  std::uint32_t levels[4] = {};
+  std::uint32_t flip = 0;
+  std::uint32_t fold = 0;  ///< of codes with the sign
+};
 
 /// Keys or values.
 struct AttendSide {
@@ -26,12 +35,15 @@ struct AttendSide {
   std::int32_t waiting_slots = 0;
   std::int32_t row_bytes = 0;
   std::int32_t scale_row_bytes = 0;
-  std::int32_t channels = 0;  ///< stored of each slot
-  std::int32_t group = 0;     ///< 0: no scale
+  std::int32_t channels = 0;     ///< stored of each slot
+  std::int32_t group = 0;        ///< 0: no scale
+  std::int32_t group_shift = 0;  ///< log2 of the group, where it is a power of two
+  std::int32_t scale_bytes = 0;  ///< of a group
   ScaleKind scale_kind = ScaleKind::kNone;
   float multiplier = 1.0F;  ///< of every scale, a power of two
   /// kInt: 2^23 + zero code x 2^(bits i): what the code at place i of a word reads as when it is 0.
   float origin[8] = {};
+  PlaceConstants places;
   const std::int16_t* kept_channels = nullptr;
   Form form;
 };
@@ -111,25 +123,28 @@ constexpr bool has_scales(FormClass form_class) {
   return bits_of(form_class) <= 8;
 }
 
-/// Channels of a row that one lane takes when a block answers `group` queries: 16 bytes where there
-/// is one query, fewer where the queries need the registers. 0: no kernel answers so many at once.
+/// Channels of a row that one lane of attend_lane.cuh takes when a block answers `group` queries:
+/// 16 bytes where there is one query, fewer where the queries need the registers.
 constexpr int lane_channels(FormPair pair, int group) {
   const int bits =
       bits_of(pair.keys) > bits_of(pair.values) ? bits_of(pair.keys) : bits_of(pair.values);
-  if (group == 8) {
-    return bits == 32 || bits < 4 ? 0 : 8;
-  }
   // Not more than 16: nvfp4 has groups of 16 channels, and a lane has one scale a row; and queries
   // and sums of 32 channels leave no registers for rows on their way.
   const int fewest = bits < 4 ? 16 : 8;
   return group == 1 && bits <= 8 ? 16 : fewest;
 }
 
-/// The numbers of queries that kernels are compiled for.
-inline constexpr int kAttendGroups[] = {1, 4, 8};
+/// The numbers of queries that kernels of lanes are compiled for.
+inline constexpr int kAttendGroups[] = {1, 4};
 
-/// Enqueues the kernel of a pair for `group` queries a block. Defined for kFormPairs alone.
+/// Which kernel of a pair: matrix units for eight queries a block, or lanes for `group`.
+struct AttendKind {
+  bool tiles = false;
+  int group = 0;
+};
+
+/// Enqueues a kernel of a pair. Defined for kFormPairs alone.
 template <FormClass Keys, FormClass Values>
-void launch_attend(const Target& target, const AttendKernelArgs& args, int group);
+void launch_attend(const Target& target, const AttendKernelArgs& args, AttendKind kind);
 
 }  // namespace kvg::kernels

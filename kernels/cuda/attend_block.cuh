@@ -42,30 +42,36 @@ struct BlockWork {
   int chunks;  ///< that have work
 };
 
-/// [sets][Group][head_dim] in shared memory: queries for stored keys, the same for sinks, and both
-/// for keys that wait. `waits`: whether there are the last two.
-template <int Group>
+/// Where queries are staged, and what as.
+struct QueryStage {
+  float*
+      sets;  ///< [sets][Group][head_dim]: for stored keys, for sinks, then both for keys that wait
+  float factor = 1.0F;  ///< of all
+  bool waits = false;   ///< whether there are the last two sets
+};
+
+template <int Group, int Threads>
 __device__ inline void stage_queries(const AttendKernelArgs& args,
                                      const BlockWork& work,
-                                     float* sets,
-                                     bool waits) {
+                                     const QueryStage& stage) {
   const int dim = args.shape.head_dim;
   const int size = Group * dim;
-  const float scale = args.scale * kLog2E;
-  float* plain = waits ? sets + 2 * size : sets;
-  for (int i = threadIdx.x; i < size; i += kAttendThreads) {
+  float* const sets = stage.sets;
+  float* const plain = stage.waits ? sets + 2 * size : sets;
+  for (int i = threadIdx.x; i < size; i += Threads) {
     const bool present = i < work.queries * dim;
     const std::int64_t at = work.first_query * dim + i;
-    plain[i] = present ? element_at(args.query, args.compute, at) * scale : 0.0F;
+    plain[i] = present ? element_at(args.query, args.compute, at) * stage.factor : 0.0F;
     if (args.sinks > 0) {
-      plain[size + i] = present ? element_at(args.sink_query, args.compute, at) * scale : 0.0F;
+      plain[size + i] =
+          present ? element_at(args.sink_query, args.compute, at) * stage.factor : 0.0F;
     }
   }
   __syncthreads();
   const int used = args.sinks > 0 ? 2 : 1;
-  if (waits) {
+  if (stage.waits) {
     const std::int16_t* kept = args.keys.kept_channels + work.head * args.keys.channels;
-    for (int i = threadIdx.x; i < used * size; i += kAttendThreads) {
+    for (int i = threadIdx.x; i < used * size; i += Threads) {
       const int channel = i % dim;
       const bool all = args.keys.kept_channels == nullptr;
       sets[i] = all                            ? plain[i]
@@ -74,14 +80,14 @@ __device__ inline void stage_queries(const AttendKernelArgs& args,
     }
     __syncthreads();
   }
-  turn_queries<BlockTeam<kAttendThreads>>(
-      args.keys.form.transform, sets, make_int2(used * Group, dim));
+  turn_queries<BlockTeam<Threads>>(args.keys.form.transform, sets, make_int2(used * Group, dim));
 }
 
 /// kTable: [codes][kWarp], every lane a column of its own, so that lookups never collide.
+template <int Threads>
 __device__ inline void stage_levels(const Form& form, float* levels) {
   const int count = (1 << form.bits) * kWarp;
-  for (int i = threadIdx.x; i < count; i += kAttendThreads) {
+  for (int i = threadIdx.x; i < count; i += Threads) {
     levels[i] = level_of(form, static_cast<unsigned>(i / kWarp));
   }
 }
@@ -99,6 +105,7 @@ struct WarpParts {
 };
 
 /// The share of every chunk in a query's result: shares[query][kMaxChunks].
+template <int Threads>
 __device__ inline void weigh_chunks(const AttendKernelArgs& args,
                                     const BlockWork& work,
                                     const float* partials,
@@ -106,7 +113,7 @@ __device__ inline void weigh_chunks(const AttendKernelArgs& args,
   const int dim = args.shape.head_dim;
   constexpr int kEach = kMaxChunks / kWarp;
   const int lane = threadIdx.x % kWarp;
-  for (int q = threadIdx.x / kWarp; q < work.queries; q += kAttendWarps) {
+  for (int q = threadIdx.x / kWarp; q < work.queries; q += Threads / kWarp) {
     float own[kEach];
     float sum[kEach];
     float largest = kLeast;
@@ -135,33 +142,35 @@ __device__ inline void weigh_chunks(const AttendKernelArgs& args,
 }
 
 /// Turns results back and writes them. `results`: [queries][head_dim] in shared memory, complete.
+template <int Threads>
 __device__ inline void write_results(const AttendKernelArgs& args,
                                      const BlockWork& work,
                                      float* results) {
   const int dim = args.shape.head_dim;
-  turn_outputs<BlockTeam<kAttendThreads>>(
+  turn_outputs<BlockTeam<Threads>>(
       args.values.form.transform, results, make_int2(work.queries, dim));
-  for (int i = threadIdx.x; i < work.queries * dim; i += kAttendThreads) {
+  for (int i = threadIdx.x; i < work.queries * dim; i += Threads) {
     put_element(args.out, args.compute, work.first_query * dim + i, results[i]);
   }
 }
 
 /// Merges all chunks of this block's queries, in order. A thread takes four channels of one query;
 /// where that leaves threads over, several share the chunks of the same channels.
+template <int Threads>
 __device__ inline void merge_chunks(const AttendKernelArgs& args,
                                     const BlockWork& work,
                                     float* shared) {
   const int dim = args.shape.head_dim;
   const int quads = dim / 4;
   const int items = work.queries * quads;
-  const int shares = max(1, kAttendThreads / items);
+  const int shares = max(1, Threads / items);
   float* weights = shared;
   auto* gathered = reinterpret_cast<float4*>(shared + work.queries * kMaxChunks);
   const float* partials =
       args.scratch.partials + work.first_query * args.chunks * partial_floats(dim);
-  weigh_chunks(args, work, partials, weights);
+  weigh_chunks<Threads>(args, work, partials, weights);
   __syncthreads();
-  for (int i = threadIdx.x; i < items * shares; i += kAttendThreads) {
+  for (int i = threadIdx.x; i < items * shares; i += Threads) {
     const int item = i % items;
     const int query = item / quads;
     const float* from = partials + query * args.chunks * partial_floats(dim) + item % quads * 4;
@@ -180,7 +189,7 @@ __device__ inline void merge_chunks(const AttendKernelArgs& args,
   }
   __syncthreads();
   auto* results = reinterpret_cast<float*>(gathered);
-  for (int i = threadIdx.x; i < items * 4; i += kAttendThreads) {
+  for (int i = threadIdx.x; i < items * 4; i += Threads) {
     float sum = results[i];
     for (int share = 1; share < shares; ++share) {
       sum += results[share * items * 4 + i];
@@ -188,7 +197,7 @@ __device__ inline void merge_chunks(const AttendKernelArgs& args,
     results[i] = sum;  // nobody else reads this place
   }
   __syncthreads();
-  write_results(args, work, results);
+  write_results<Threads>(args, work, results);
 }
 
 /// True in the block that is the last of `count` to come here; the counter is ready for the next.
@@ -207,32 +216,33 @@ __device__ inline bool is_last(unsigned* arrivals, int count) {
 
 /// Puts the warps' parts together: to the result where there is one chunk, else to the chunk's
 /// partial, and in the block that comes last to the result. `shared` is apart from `parts`.
-template <int Group>
+template <int Group, int Threads>
 __device__ inline void finish_block(const AttendKernelArgs& args,
                                     const BlockWork& work,
                                     const WarpParts& parts,
                                     float* shared) {
   const int dim = args.shape.head_dim;
   const bool single = work.chunks == 1;
+  constexpr int kWarps = Threads / kWarp;
   for (int q = 0; q < work.queries; ++q) {
     float largest = kLeast;
 #pragma unroll
-    for (int warp = 0; warp < kAttendWarps; ++warp) {
+    for (int warp = 0; warp < kWarps; ++warp) {
       largest = fmaxf(largest, parts.largest[warp * Group + q]);
     }
-    float shares[kAttendWarps];
+    float shares[kWarps];
     float weight = 0.0F;
 #pragma unroll
-    for (int warp = 0; warp < kAttendWarps; ++warp) {
+    for (int warp = 0; warp < kWarps; ++warp) {
       shares[warp] = exp2_of(parts.largest[warp * Group + q] - largest);
       weight = fmaf(shares[warp], parts.weights[warp * Group + q], weight);
     }
     float* partial = args.scratch.partials +
                      ((work.first_query + q) * args.chunks + blockIdx.x) * partial_floats(dim);
-    for (int c = threadIdx.x; c < dim; c += kAttendThreads) {
+    for (int c = threadIdx.x; c < dim; c += Threads) {
       float sum = 0.0F;
 #pragma unroll
-      for (int warp = 0; warp < kAttendWarps; ++warp) {
+      for (int warp = 0; warp < kWarps; ++warp) {
         sum = fmaf(shares[warp], parts.sums[(warp * Group + q) * dim + c], sum);
       }
       (single ? shared[q * dim + c] : partial[c]) = single ? sum / weight : sum;
@@ -244,12 +254,12 @@ __device__ inline void finish_block(const AttendKernelArgs& args,
   }
   if (single) {
     __syncthreads();
-    write_results(args, work, shared);
+    write_results<Threads>(args, work, shared);
     return;
   }
   unsigned* arrivals = args.scratch.arrivals + blockIdx.z * gridDim.y + blockIdx.y;
   if (is_last(arrivals, work.chunks)) {
-    merge_chunks(args, work, shared);
+    merge_chunks<Threads>(args, work, shared);
   }
 }
 

@@ -3,33 +3,32 @@
 #include <algorithm>
 
 #include "kernels/cuda/attend_lane.cuh"
+#include "kernels/cuda/attend_tile.cuh"
+#include "kernels/cuda/head_dim.cuh"
 
-// The kernel of decode attention and its launch, for one pair of form classes.
+// The kernel of decode attention and its launch, for one pair of form classes. `Reader` is
+// AttendLane or AttendTile.
 
 namespace kvg::kernels {
 
-/// Where a block's shared memory goes, in floats: levels of keys and values, then queries, which
-/// give way to the parts of warps and what is made of them.
+/// Where a block's shared memory goes, in floats: what a reader stages, then queries and rows on
+/// their way, which give way to the parts of warps and what is made of them.
 struct AttendShared {
-  int key_levels = 0;
-  int value_levels = 0;
-  int sets = 0;
   int parts = 0;
   int merged = 0;
   int total = 0;
 };
 
-template <FormClass Keys, FormClass Values, int Group>
+template <typename Reader>
 __host__ __device__ inline AttendShared attend_shared(int head_dim) {
-  constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
+  constexpr int kGroup = Reader::kGroup;
   AttendShared at;
-  at.value_levels = at.key_levels + (is_table(Keys) ? kWarp << bits_of(Keys) : 0);
-  at.sets = at.value_levels + (is_table(Values) ? kWarp << bits_of(Values) : 0);
-  at.parts = at.sets;
-  at.merged = at.parts + kAttendWarps * Group * (head_dim + 2);
-  const int results = Group * head_dim > 4 * kAttendThreads ? Group * head_dim : 4 * kAttendThreads;
-  const int merged_end = at.merged + Group * kMaxChunks + results;
-  const int sets_end = at.sets + (kWaits ? 4 : 2) * Group * head_dim;
+  at.parts = Reader::staged_floats(head_dim);
+  at.merged = at.parts + Reader::kThreads / kWarp * kGroup * (head_dim + 2);
+  const int results =
+      kGroup * head_dim > 4 * Reader::kThreads ? kGroup * head_dim : 4 * Reader::kThreads;
+  const int merged_end = at.merged + kGroup * kMaxChunks + results;
+  const int sets_end = at.parts + Reader::kSets * kGroup * head_dim + Reader::kRingBytes / 4;
   at.total = merged_end > sets_end ? merged_end : sets_end;
   return at;
 }
@@ -63,8 +62,8 @@ __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
   return work;
 }
 
-template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
-__global__ void __launch_bounds__(kAttendThreads, Group == 8 ? 2 : 3)
+template <typename Reader>
+__global__ void __launch_bounds__(Reader::kThreads, Reader::kBlocks)
     attend_kernel(const __grid_constant__ AttendKernelArgs args) {
   extern __shared__ __align__(16) float shared[];
   allow_next();
@@ -72,77 +71,75 @@ __global__ void __launch_bounds__(kAttendThreads, Group == 8 ? 2 : 3)
   // Kept here rather than in registers: much of it is needed at the end alone.
   __shared__ BlockWork work;
   if (threadIdx.x == 0) {
-    work = block_work<Group>(args);
+    work = block_work<Reader::kGroup>(args);
   }
   __syncthreads();
   if (static_cast<int>(blockIdx.x) >= work.chunks) {
     return;
   }
-  const AttendShared at = attend_shared<Keys, Values, Group>(args.shape.head_dim);
-  const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int lane_id = static_cast<int>(threadIdx.x) % kWarp;
-  AttendLane<Keys, Values, C, Group, Paged> lane(args, work);
-  lane.sets = shared + at.sets;
-  lane.key_levels = shared + at.key_levels + lane_id;
-  lane.value_levels = shared + at.value_levels + lane_id;
-  lane.attend(warp, [&] {
-    if constexpr (is_table(Keys)) {
-      stage_levels(args.keys.form, shared + at.key_levels);
-    }
-    if constexpr (is_table(Values)) {
-      stage_levels(args.values.form, shared + at.value_levels);
-    }
-    stage_queries<Group>(args, work, shared + at.sets, lane.kWaits);
-    __syncthreads();
-  });
-  __syncthreads();  // the queries' place is free
+  Reader reader(args, work, shared);
+  reader.attend(shared);
+  __syncthreads();  // the place of queries and rows is free
+  const AttendShared at = attend_shared<Reader>(args.shape.head_dim);
   float* sums = shared + at.parts;
-  float* largest = sums + kAttendWarps * Group * args.shape.head_dim;
-  const WarpParts parts = {
-      .sums = sums, .largest = largest, .weights = largest + kAttendWarps * Group};
-  lane.leave(warp, parts);
+  constexpr int kParts = Reader::kThreads / kWarp * Reader::kGroup;
+  float* largest = sums + kParts * args.shape.head_dim;
+  const WarpParts parts = {.sums = sums, .largest = largest, .weights = largest + kParts};
+  reader.leave(parts);
   __syncthreads();
-  finish_block<Group>(args, work, parts, shared + at.merged);
+  finish_block<Reader::kGroup, Reader::kThreads>(args, work, parts, shared + at.merged);
+}
+
+template <typename Reader>
+void launch_reader(const Target& target, AttendKernelArgs args) {
+  args.tiles = static_cast<int>(ceil_div(static_cast<std::size_t>(args.group), Reader::kGroup));
+  launch(target,
+         attend_kernel<Reader>,
+         {.blocks = dim3(static_cast<unsigned>(args.chunks),
+                         static_cast<unsigned>(args.shape.kv_heads * args.tiles),
+                         static_cast<unsigned>(args.batch)),
+          .threads = Reader::kThreads,
+          .shared_bytes = sizeof(float) * static_cast<std::size_t>(
+                                              attend_shared<Reader>(args.shape.head_dim).total)},
+         args);
 }
 
 template <FormClass Keys, FormClass Values, int Group, bool Paged>
-void launch_attend_group(const Target& target, AttendKernelArgs args) {
+void launch_lanes(const Target& target, AttendKernelArgs args) {
   constexpr int kChannels = lane_channels({Keys, Values}, Group);
-  if constexpr (kChannels > 0) {
-    args.tiles = static_cast<int>(ceil_div(static_cast<std::size_t>(args.group), Group));
-    args.lanes = 1;
-    while (args.lanes * kChannels < args.shape.head_dim) {
-      args.lanes *= 2;
-    }
-    const AttendShared shared = attend_shared<Keys, Values, Group>(args.shape.head_dim);
-    launch(target,
-           attend_kernel<Keys, Values, kChannels, Group, Paged>,
-           {.blocks = dim3(static_cast<unsigned>(args.chunks),
-                           static_cast<unsigned>(args.shape.kv_heads * args.tiles),
-                           static_cast<unsigned>(args.batch)),
-            .threads = kAttendThreads,
-            .shared_bytes = sizeof(float) * static_cast<std::size_t>(shared.total)},
-           args);
+  args.lanes = 1;
+  while (args.lanes * kChannels < args.shape.head_dim) {
+    args.lanes *= 2;
   }
+  launch_reader<AttendLane<Keys, Values, kChannels, Group, Paged>>(target, args);
 }
 
 template <FormClass Keys, FormClass Values, bool Paged>
-void launch_attend_groups(const Target& target, const AttendKernelArgs& args, int group) {
-  if (group == 1) {
-    launch_attend_group<Keys, Values, 1, Paged>(target, args);
-  } else if (group == 4) {
-    launch_attend_group<Keys, Values, 4, Paged>(target, args);
+void launch_tiles(const Target& target, const AttendKernelArgs& args) {
+  dispatch_head_dim("decode attention", args.shape.head_dim, [&](auto dim) {
+    if constexpr (has_tiles<Keys, dim>() && has_tiles<Values, dim>()) {
+      launch_reader<AttendTile<Keys, Values, dim, Paged>>(target, args);
+    }
+  });
+}
+
+template <FormClass Keys, FormClass Values, bool Paged>
+void launch_kind(const Target& target, const AttendKernelArgs& args, AttendKind kind) {
+  if (kind.tiles) {
+    launch_tiles<Keys, Values, Paged>(target, args);
+  } else if (kind.group == 1) {
+    launch_lanes<Keys, Values, 1, Paged>(target, args);
   } else {
-    launch_attend_group<Keys, Values, 8, Paged>(target, args);
+    launch_lanes<Keys, Values, 4, Paged>(target, args);
   }
 }
 
 template <FormClass Keys, FormClass Values>
-void launch_attend(const Target& target, const AttendKernelArgs& args, int group) {
+void launch_attend(const Target& target, const AttendKernelArgs& args, AttendKind kind) {
   if (args.pages.pages == nullptr) {
-    launch_attend_groups<Keys, Values, false>(target, args, group);
+    launch_kind<Keys, Values, false>(target, args, kind);
   } else {
-    launch_attend_groups<Keys, Values, true>(target, args, group);
+    launch_kind<Keys, Values, true>(target, args, kind);
   }
 }
 

@@ -14,12 +14,15 @@ namespace kvg::kernels {
 
 template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
 struct AttendLane {
+  static constexpr int kGroup = Group;
+  static constexpr int kThreads = 128;
+  static constexpr int kWarps = kThreads / kWarp;
+  static constexpr int kBlocks = 3;  ///< of a multiprocessor
   static constexpr int kKeyBytes = Codes<Keys, C>::kBytes;
   static constexpr int kValueBytes = Codes<Values, C>::kBytes;
   /// Rows that a lane has in flight.
-  static constexpr int kRows = std::clamp((Group == 1 ? 96 : 64) / std::max(kKeyBytes, kValueBytes),
-                                          2,
-                                          Group == 1 ? 8 : (Group == 4 ? 4 : 2));
+  static constexpr int kRows =
+      std::clamp((Group == 1 ? 96 : 64) / std::max(kKeyBytes, kValueBytes), 2, Group == 1 ? 8 : 4);
   static constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
   static constexpr bool kChannelScales = is_per_channel(Keys);
   static constexpr bool kKeyScales = has_scales(Keys) && !kChannelScales;
@@ -64,13 +67,26 @@ struct AttendLane {
   float largest[Group];    ///< score from which weights are counted
   float weights[Group];    ///< sum of weights
 
-  __device__ AttendLane(const AttendKernelArgs& kernel_args, const BlockWork& block_work)
+  /// Levels of keys and values: floats of shared memory before the queries.
+  __host__ __device__ static constexpr int staged_floats(int) {
+    return (is_table(Keys) ? kWarp << bits_of(Keys) : 0) +
+           (is_table(Values) ? kWarp << bits_of(Values) : 0);
+  }
+  static constexpr int kSets = kWaits ? 4 : 2;
+  static constexpr int kRingBytes = 0;
+
+  __device__ AttendLane(const AttendKernelArgs& kernel_args,
+                        const BlockWork& block_work,
+                        const float* shared)
       : args(kernel_args),
         work(block_work),
         end(block_work.end),
         packed_keys(block_work.packed_keys),
         packed_values(block_work.packed_values) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    key_levels = shared + lane;
+    value_levels = key_levels + (is_table(Keys) ? kWarp << bits_of(Keys) : 0);
+    sets = shared + staged_floats(0);
     share = lane % args.lanes;
     row = lane / args.lanes;
     rows = kWarp / args.lanes;
@@ -96,6 +112,9 @@ struct AttendLane {
     }
   }
 
+  __device__ static int warp() {
+    return static_cast<int>(threadIdx.x) / kWarp;
+  }
   [[nodiscard]] __device__ int tile_rows() const {
     return rows * kRows;
   }
@@ -410,19 +429,33 @@ struct AttendLane {
     }
   }
 
-  /// This warp's chunk of the entries. `stage` is called once, when the first loads are under way.
-  template <typename Stage>
-  __device__ void attend(int warp, const Stage& stage) {
-    const int first = work.begin + warp * tile_rows();
+  __device__ void stage(float* shared) {
+    if constexpr (is_table(Keys)) {
+      stage_levels<kThreads>(args.keys.form, shared);
+    }
+    if constexpr (is_table(Values)) {
+      stage_levels<kThreads>(args.values.form,
+                             shared + (is_table(Keys) ? kWarp << bits_of(Keys) : 0));
+    }
+    stage_queries<Group, kThreads>(
+        args,
+        work,
+        {.sets = shared + staged_floats(0), .factor = args.scale * kLog2E, .waits = kWaits});
+    __syncthreads();
+    take_queries();
+  }
+
+  /// This warp's chunk of the entries; queries are staged while the first loads are under way.
+  __device__ void attend(float* shared) {
+    const int first = work.begin + warp() * tile_rows();
     Tile tile = tile_at(first);
     if (first < end) {
       load_keys(tile);
       load_values(tile);
     }
-    stage();
-    take_queries();
-    for (int at = first; at < end; at += kAttendWarps * tile_rows()) {
-      const int next_at = at + kAttendWarps * tile_rows();
+    stage(shared);
+    for (int at = first; at < end; at += kWarps * tile_rows()) {
+      const int next_at = at + kWarps * tile_rows();
       const Tile next = tile_at(next_at);
       float scores[kRows][Group];
       score_tile(tile, scores);
@@ -440,7 +473,7 @@ struct AttendLane {
   }
 
   /// Adds up the warp's rows and leaves them in shared memory.
-  __device__ void leave(int warp, const WarpParts& parts) {
+  __device__ void leave(const WarpParts& parts) {
     const int dim = args.shape.head_dim;
 #pragma unroll
     for (int g = 0; g < Group; ++g) {
@@ -464,10 +497,10 @@ struct AttendLane {
       if (row == 0 && present) {
 #pragma unroll
         for (int c = 0; c < C; ++c) {
-          parts.sums[(warp * Group + g) * dim + channel + c] = mixed[g][c];
+          parts.sums[(warp() * Group + g) * dim + channel + c] = mixed[g][c];
         }
-        parts.largest[warp * Group + g] = most;
-        parts.weights[warp * Group + g] = weight;
+        parts.largest[warp() * Group + g] = most;
+        parts.weights[warp() * Group + g] = weight;
       }
     }
   }

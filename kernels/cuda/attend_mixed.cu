@@ -6,18 +6,18 @@ namespace kvg::kernels {
 
 template void launch_attend<FormClass::kInt8, FormClass::kInt4>(const Target&,
                                                                 const AttendKernelArgs&,
-                                                                int);
+                                                                AttendKind);
 template void launch_attend<FormClass::kE4M3, FormClass::kInt4>(const Target&,
                                                                 const AttendKernelArgs&,
-                                                                int);
+                                                                AttendKind);
 template void launch_attend<FormClass::kF32, FormClass::kInt4>(const Target&,
                                                                const AttendKernelArgs&,
-                                                               int);
+                                                               AttendKind);
 template void launch_attend<FormClass::kF16, FormClass::kInt4>(const Target&,
                                                                const AttendKernelArgs&,
-                                                               int);
+                                                               AttendKind);
 template void launch_attend<FormClass::kBF16, FormClass::kInt4>(const Target&,
                                                                 const AttendKernelArgs&,
-                                                                int);
+                                                                AttendKind);
 
 }  // namespace kvg::kernels

@@ -6,12 +6,12 @@ namespace kvg::kernels {
 
 template void launch_attend<FormClass::kF32, FormClass::kF32>(const Target&,
                                                               const AttendKernelArgs&,
-                                                              int);
+                                                              AttendKind);
 template void launch_attend<FormClass::kF16, FormClass::kF16>(const Target&,
                                                               const AttendKernelArgs&,
-                                                              int);
+                                                              AttendKind);
 template void launch_attend<FormClass::kBF16, FormClass::kBF16>(const Target&,
                                                                 const AttendKernelArgs&,
-                                                                int);
+                                                                AttendKind);
 
 }  // namespace kvg::kernels

@@ -6,9 +6,9 @@ namespace kvg::kernels {
 
 template void launch_attend<FormClass::kInt4, FormClass::kInt4>(const Target&,
                                                                 const AttendKernelArgs&,
-                                                                int);
+                                                                AttendKind);
 template void launch_attend<FormClass::kInt2, FormClass::kInt2>(const Target&,
                                                                 const AttendKernelArgs&,
-                                                                int);
+                                                                AttendKind);
 
 }  // namespace kvg::kernels

@@ -6,9 +6,9 @@ namespace kvg::kernels {
 
 template void launch_attend<FormClass::kTable4, FormClass::kTable4>(const Target&,
                                                                     const AttendKernelArgs&,
-                                                                    int);
+                                                                    AttendKind);
 template void launch_attend<FormClass::kTable3, FormClass::kTable3>(const Target&,
                                                                     const AttendKernelArgs&,
-                                                                    int);
+                                                                    AttendKind);
 
 }  // namespace kvg::kernels

@@ -6,18 +6,18 @@ namespace kvg::kernels {
 
 template void launch_attend<FormClass::kPrunedF32, FormClass::kF32>(const Target&,
                                                                     const AttendKernelArgs&,
-                                                                    int);
+                                                                    AttendKind);
 template void launch_attend<FormClass::kPrunedF16, FormClass::kF16>(const Target&,
                                                                     const AttendKernelArgs&,
-                                                                    int);
+                                                                    AttendKind);
 template void launch_attend<FormClass::kPrunedBF16, FormClass::kBF16>(const Target&,
                                                                       const AttendKernelArgs&,
-                                                                      int);
+                                                                      AttendKind);
 template void launch_attend<FormClass::kChannelInt4, FormClass::kInt4>(const Target&,
                                                                        const AttendKernelArgs&,
-                                                                       int);
+                                                                       AttendKind);
 template void launch_attend<FormClass::kChannelInt2, FormClass::kInt2>(const Target&,
                                                                        const AttendKernelArgs&,
-                                                                       int);
+                                                                       AttendKind);
 
 }  // namespace kvg::kernels

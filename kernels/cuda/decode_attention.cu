@@ -7,6 +7,8 @@
 #include "kernels/codec.h"
 #include "kernels/cuda/attend_args.cuh"
 #include "kernels/cuda/attend_block.cuh"
+#include "kernels/cuda/attend_places.cuh"
+#include "kernels/cuda/attend_ring.cuh"
 #include "kernels/cuda/head_dim.cuh"
 
 // Attention of one query per head over a layer in its stored form: bound by reading keys and values
@@ -14,25 +16,26 @@
 // chunk length follows from the number of entries and kv_heads alone; the grid holds as many chunks
 // as the capacity can need, and blocks beyond the entries leave. The chunk that arrives last merges
 // all, in order, so that the result does not depend on who that is. This file chooses the kernel;
-// attend_lane.cuh has its loop, attend_block.cuh what comes before and after.
+// attend_tile.cuh and attend_lane.cuh have its loop, attend_block.cuh what comes before and after.
 
 namespace kvg::kernels {
 namespace {
 
-constexpr int kMinMostChunks = 8;
-// As many as are at work at once, three on each of 132 multiprocessors, so that none comes late.
-constexpr int kBusyBlocks = 384;
 constexpr int kMinChunk = 64;
+// Of a large card; a constant, so that sums have the same order on all.
+constexpr int kMultiprocessors = 132;
 
-// Most chunks of a kv_head: all kv_heads together keep a large card busy.
-constexpr int most_chunks(const HeadShape& shape) {
-  return std::clamp(kBusyBlocks / std::max(shape.kv_heads, 1), kMinMostChunks, kMaxChunks);
+// Most chunks of a kv_head: all kv_heads together make as many blocks as are at work at once, so
+// that none comes late.
+constexpr int most_chunks(const HeadShape& shape, AttendKind kind) {
+  const int busy = (kind.tiles ? 1 : 3) * kMultiprocessors;
+  return std::clamp(busy / std::max(shape.kv_heads, 1), kind.tiles ? 1 : 8, kMaxChunks);
 }
 
 // The last page may reach beyond the capacity, but by less than a chunk.
-constexpr int chunk_count(const HeadShape& shape, std::int64_t capacity) {
+constexpr int chunk_count(const HeadShape& shape, std::int64_t capacity, AttendKind kind) {
   return static_cast<int>(
-      std::min<std::int64_t>(most_chunks(shape), (capacity + kMinChunk - 1) / kMinChunk + 1));
+      std::min<std::int64_t>(most_chunks(shape, kind), (capacity + kMinChunk - 1) / kMinChunk + 1));
 }
 
 ScaleKind scale_kind_of(const Form& form) {
@@ -51,6 +54,34 @@ ScaleKind scale_kind_of(const Form& form) {
   }
 }
 
+std::uint32_t half_pair(float value) {
+  return narrowed<kHalf>(value) * 0x00010001U;
+}
+
+// PlaceConstants of a side that is complete otherwise.
+void set_places(AttendSide& side) {
+  const Form& form = side.form;
+  PlaceConstants& places = side.places;
+  if (form.code == Code::kLloyd || form.code == Code::kNvfp4 || form.code == Code::kMxfp4) {
+    const bool ascending = form.code == Code::kLloyd;
+    for (unsigned i = 0; form.bits == 4 && i < 8; ++i) {
+      const std::uint32_t level = narrowed<kHalf>(level_of(form, ascending ? 8 + i : i));
+      places.levels[i / 4] |= (level & 0xFFU) << (i % 4 * 8);
+      places.levels[2 + i / 4] |= (level >> 8U) << (i % 4 * 8);
+    }
+    places.flip = ascending ? 0x88888888U : 0;
+    places.fold = ascending ? 0x77777777U : 0;
+    return;
+  }
+  const float zero_code =
+      form.code == Code::kAsymmetric ? 0.0F : static_cast<float>(1 << (form.bits - 1));
+  for (int place = 0; place * form.bits < 8 && place < 4; ++place) {
+    const float unit = 1.0F / static_cast<float>(1 << (place * form.bits));
+    places.factor[place] = half_pair(unit * side.multiplier);
+    places.offset[place] = half_pair(-(1024.0F * unit + zero_code) * side.multiplier);
+  }
+}
+
 AttendSide side_of(const StoredSide& stored) {
   const Form& form = stored.form;
   AttendSide side = {
@@ -62,7 +93,10 @@ AttendSide side_of(const StoredSide& stored) {
       .scale_row_bytes = static_cast<std::int32_t>(scale_row_bytes(form, stored.channels)),
       .channels = stored.channels,
       .group = form.group,
+      .group_shift = form.group > 0 ? std::countr_zero(static_cast<unsigned>(form.group)) : 0,
+      .scale_bytes = static_cast<std::int32_t>(scale_bytes(form)),
       .scale_kind = scale_kind_of(form),
+      .places = {},
       .kept_channels = stored.kept_channels,
       .form = form};
   if (form.bits <= 8) {
@@ -75,6 +109,7 @@ AttendSide side_of(const StoredSide& stored) {
       side.origin[place] = 8388608.0F + (form.code == Code::kAsymmetric ? 0.0F : zero_code) *
                                             static_cast<float>(1U << static_cast<unsigned>(shift));
     }
+    set_places(side);
   }
   return side;
 }
@@ -85,15 +120,39 @@ bool fits_lanes(const Form& form, int head_dim, int channels) {
          (form.group == 0 || form.per_channel || form.group % channels == 0);
 }
 
-// The fewest queries a block for which there is a kernel that answers all of a group in the fewest
-// parts.
-int choose_group(const AttendArgs& args, FormPair pair) {
+template <int Dim, std::size_t... Classes>
+constexpr bool class_has_tiles(FormClass form_class, std::index_sequence<Classes...>) {
+  return ((static_cast<FormClass>(Classes) == form_class &&
+           has_tiles<static_cast<FormClass>(Classes), Dim>()) ||
+          ...);
+}
+
+// Matrix units read this side: there is a kernel, and a lane's piece of a row has one scale.
+bool fits_tiles(const StoredSide& side, FormClass form_class, int head_dim) {
+  constexpr auto kAll = std::make_index_sequence<kFormClasses>{};
+  bool compiled = false;
+  dispatch_head_dim("decode attention", head_dim, [&](auto dim) {
+    compiled = class_has_tiles<dim>(form_class, kAll);
+  });
+  // The largest piece has 16 bytes, levels' 8.
+  const int piece = std::min(head_dim / 4, (is_table(form_class) ? 64 : 128) / side.form.bits);
+  return compiled && (side.form.group == 0 || side.form.group % piece == 0);
+}
+
+// Matrix units where there is a kernel for them and they have more than one query to answer, else
+// lanes for the fewest queries a block that answer a group in the fewest parts.
+AttendKind choose_kind(const Target& target, const AttendArgs& args, FormPair pair, DType compute) {
+  const bool whole_tiles = args.pages.pages == nullptr || args.pages.page >= kTileSlots;
   const int queries = args.shape.heads / args.shape.kv_heads;
+  if (target.overlaps && compute != DType::kF32 && queries > 1 && whole_tiles &&
+      fits_tiles(args.kv.keys, pair.keys, args.shape.head_dim) &&
+      fits_tiles(args.kv.values, pair.values, args.shape.head_dim)) {
+    return {.tiles = true};
+  }
   int chosen = 0;
   for (const int group : kAttendGroups) {
     const int channels = lane_channels(pair, group);
-    const bool fits = channels > 0 &&
-                      fits_lanes(args.kv.keys.form, args.shape.head_dim, channels) &&
+    const bool fits = fits_lanes(args.kv.keys.form, args.shape.head_dim, channels) &&
                       fits_lanes(args.kv.values.form, args.shape.head_dim, channels) &&
                       args.shape.head_dim <= channels * kWarp;
     if (fits && (chosen == 0 || chosen < queries)) {
@@ -106,7 +165,7 @@ int choose_group(const AttendArgs& args, FormPair pair) {
                           std::to_string(args.kv.values.form.group) +
                           " do not share out head_dim " + std::to_string(args.shape.head_dim));
   }
-  return chosen;
+  return {.group = chosen};
 }
 
 FormPair pair_of(const AttendArgs& args) {
@@ -131,6 +190,7 @@ FormPair pair_of(const AttendArgs& args) {
 }
 
 AttendKernelArgs kernel_args_of(const AttendArgs& args,
+                                AttendKind kind,
                                 DType compute,
                                 const AttendScratch& scratch) {
   const bool has_sinks = args.sink_query != nullptr;
@@ -152,19 +212,19 @@ AttendKernelArgs kernel_args_of(const AttendArgs& args,
           .shape = args.shape,
           .scratch = scratch,
           .batch = args.batch,
-          .chunks = chunk_count(args.shape, args.kv.capacity),
-          .most_chunks = most_chunks(args.shape),
+          .chunks = chunk_count(args.shape, args.kv.capacity, kind),
+          .most_chunks = most_chunks(args.shape, kind),
           .group = args.shape.heads / args.shape.kv_heads};
 }
 
 template <std::size_t... Pairs>
 void launch_pair(const Target& target,
                  const AttendKernelArgs& args,
-                 std::pair<FormPair, int> pair_group,
+                 const std::pair<FormPair, AttendKind>& chosen,
                  std::index_sequence<Pairs...>) {
-  (void)((kFormPairs[Pairs] == pair_group.first &&
+  (void)((kFormPairs[Pairs] == chosen.first &&
           (launch_attend<kFormPairs[Pairs].keys, kFormPairs[Pairs].values>(
-               target, args, pair_group.second),
+               target, args, chosen.second),
            true)) ||
          ...);
 }
@@ -173,7 +233,7 @@ void launch_pair(const Target& target,
 
 std::size_t attend_partial_bytes(const HeadShape& shape, int batch, std::int64_t entries) {
   return sizeof(float) * static_cast<std::size_t>(batch) * static_cast<std::size_t>(shape.heads) *
-         static_cast<std::size_t>(chunk_count(shape, entries)) *
+         static_cast<std::size_t>(chunk_count(shape, entries, {.tiles = false})) *
          static_cast<std::size_t>(partial_floats(shape.head_dim));
 }
 
@@ -188,10 +248,10 @@ void decode_attend(const Target& target,
   // Other sizes would share out as well, but none is tested.
   dispatch_head_dim("decode attention", args.shape.head_dim, [](auto) {});
   const FormPair pair = pair_of(args);
-  const int group = choose_group(args, pair);
+  const AttendKind kind = choose_kind(target, args, pair, compute);
   launch_pair(target,
-              kernel_args_of(args, compute, scratch),
-              {pair, group},
+              kernel_args_of(args, kind, compute, scratch),
+              {pair, kind},
               std::make_index_sequence<std::size(kFormPairs)>{});
 }
 
