@@ -80,17 +80,14 @@ Value throttle_reasons(const Record& record) {
   return record.throttle_reasons.empty() ? Value() : Value(record.throttle_reasons);
 }
 
+template <std::string Record::*Member>
+Value known_text_of(const Record& record) {
+  return (record.*Member).empty() ? Value() : Value(record.*Member);
+}
+
 template <auto Member>
 Value kept_of(const Record& record) {
   return record.kept_entries ? Value(*record.kept_entries.*Member) : Value();
-}
-
-Value budget_requested(const Record& record) {
-  return record.budget_requested.empty() ? Value() : Value(record.budget_requested);
-}
-
-Value dataset_hash(const Record& record) {
-  return record.dataset_sha256.empty() ? Value() : Value(record.dataset_sha256);
 }
 
 Value batch(const Record& record) {
@@ -172,13 +169,19 @@ constexpr Column shown(Column column,
 constexpr std::array kColumns{
     shown(text<&Record::method>("method"), "Method", nullptr),
     text<&Record::policy>("policy"),
-    Column{.key = "budget_requested", .type = kText, .get = budget_requested},
+    Column{
+        .key = "budget_requested", .type = kText, .get = known_text_of<&Record::budget_requested>},
     text<&Record::model>("model"),
     text<&Record::dataset>("dataset"),
     text<&Record::protocol>("protocol"),
     text<&Record::device>("device"),
     text<&Record::dtype>("dtype"),
     Column{.key = "batch", .type = kInteger, .get = batch},
+    shown(Column{.key = "query", .type = kText, .get = known_text_of<&Record::query>},
+          "Query",
+          nullptr,
+          Shown::kOnTasks),
+    shown(count<&Record::context>("context", "tokens"), "Context", nullptr, Shown::kOnTasks),
     shown(figure<&Record::ttft>("ttft", "s"), "TTFT(s)", four_digits),
     shown(figure<&Record::tpot>("tpot", "s"), "TPOT(s)", four_digits),
     shown(figure<&Record::throughput>("throughput", "tokens/s"), "Thruput", rate),
@@ -191,6 +194,16 @@ constexpr std::array kColumns{
     shown(figure<&Record::perplexity>("perplexity", ""), "PPL", rate),
     figure<&Record::perplexity_stderr>("perplexity_stderr", ""),
     shown(figure<&Record::accuracy>("accuracy", ""), "Acc", share),
+    figure<&Record::accuracy_low>("accuracy_low", ""),
+    figure<&Record::accuracy_high>("accuracy_high", ""),
+    shown(Column{.key = "worst_task", .type = kText, .get = known_text_of<&Record::worst_task>},
+          "Worst",
+          nullptr,
+          Shown::kOnTasks),
+    shown(figure<&Record::worst_task_accuracy>("worst_task_accuracy", ""),
+          "WorstAcc",
+          share,
+          Shown::kOnTasks),
     Column{.key = "eval_tokens", .type = kInteger, .get = eval_tokens},
     shown({.key = "peak_vram_gb", .type = kReal, .unit = "GB", .get = peak_vram},
           "VRAM(GB)",
@@ -259,7 +272,7 @@ constexpr std::array kColumns{
     Column{.key = "error", .type = kText, .get = error},
     Column{.key = "seed", .type = kInteger, .get = seed},
     text<&Record::weights_sha256>("weights_sha256"),
-    Column{.key = "dataset_sha256", .type = kText, .get = dataset_hash},
+    Column{.key = "dataset_sha256", .type = kText, .get = known_text_of<&Record::dataset_sha256>},
 };
 
 constexpr std::array kSampleColumns{

@@ -16,7 +16,7 @@ using Value = std::variant<std::monostate, std::int64_t, double, bool, std::stri
 enum class ColumnType { kText, kInteger, kReal, kFlag };
 
 /// Which tables on the console show a column.
-enum class Shown { kNever, kAlways, kOnCuda, kOnCpu };
+enum class Shown { kNever, kAlways, kOnCuda, kOnCpu, kOnTasks };
 
 /// One column of everything that is printed or written: the table, CSV and JSON read this alone.
 struct Column {

@@ -30,6 +30,9 @@ std::optional<double> noise_of(std::optional<double> before, std::optional<doubl
 }
 
 std::optional<double> accuracy_error(const RecordedRow& row) {
+  if (row.accuracy_low && row.accuracy_high) {
+    return (*row.accuracy_high - *row.accuracy_low) / (2.0 * kErrors);
+  }
   if (!row.accuracy || !row.eval_tokens || *row.eval_tokens < 1.0) {
     return {};
   }

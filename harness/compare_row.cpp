@@ -15,7 +15,8 @@ using Json = nlohmann::json;
 constexpr double kNoLimit = std::numeric_limits<double>::max();
 
 // Settings that stand beside the figures; the others lie in "settings".
-constexpr std::array kPlainSettings{"dtype", "batch", "seed", "eval_tokens", "dataset_sha256"};
+constexpr std::array kPlainSettings{
+    "dtype", "batch", "seed", "eval_tokens", "dataset_sha256", "query", "context"};
 
 // One record and what messages call it.
 class Reader {
@@ -113,6 +114,8 @@ RecordedRow read_row(const Reader& in) {
   row.perplexity = in.figure("perplexity");
   row.perplexity_stderr = in.figure("perplexity_stderr");
   row.accuracy = in.figure("accuracy", 1.0);
+  row.accuracy_low = in.figure("accuracy_low", 1.0);
+  row.accuracy_high = in.figure("accuracy_high", 1.0);
   row.eval_tokens = in.figure("eval_tokens");
   row.tpot = in.figure("tpot");
   row.spread = in.figure("spread");

@@ -24,6 +24,8 @@ struct RecordedRow {
   std::optional<double> perplexity;
   std::optional<double> perplexity_stderr;
   std::optional<double> accuracy;
+  std::optional<double> accuracy_low;  ///< of its 95 % interval, where that was recorded
+  std::optional<double> accuracy_high;
   std::optional<double> eval_tokens;
   std::string_view memory_key;  ///< "peak_vram_gb", or "peak_memory_gb" where that is null
   std::optional<double> memory;

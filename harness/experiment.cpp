@@ -28,8 +28,8 @@ constexpr std::array kCounts{
               .min = 1,
               .max = 100'000,
               .default_value = 3,
-              .protocols = "stream split score",
-              .help = "samples cut one after another from each text"},
+              .protocols = "stream split score task",
+              .help = "samples cut one after another from each text; task: of each task and depth"},
     CountInfo{.flag = "--prefill",
               .member = &Experiment::prefill,
               .min = 1,
@@ -72,7 +72,7 @@ constexpr std::array kCounts{
               .min = 0,
               .max = 1'000'000,
               .default_value = 32,
-              .protocols = "stream split speed",
+              .protocols = "stream split speed task",
               .help = "untimed steps before the first sample of each policy (split, speed: after "
                       "one untimed prompt); 0: none of both"},
     CountInfo{.flag = "--threads",
@@ -137,6 +137,28 @@ void check_product(const Experiment& experiment,
   }
 }
 
+void check_task_choice(const Experiment& experiment) {
+  const auto& query = experiment.query;
+  if (experiment.protocol != "task") {
+    const std::string flag = !experiment.contexts.empty() ? "--context"
+                             : !experiment.depths.empty() ? "--depth"
+                             : query                      ? "--query"
+                                                          : "";
+    if (!flag.empty()) {
+      throw InvalidArgument(flag + " means nothing to protocol " + experiment.protocol +
+                            "; it belongs to: task");
+    }
+    return;
+  }
+  if (is_synthetic(experiment)) {
+    throw InvalidArgument("protocol task means nothing to --model " + experiment.model +
+                          ": a synthetic model has no tokenizer and answers nothing");
+  }
+  if (query && *query != "aware" && *query != "agnostic") {
+    throw InvalidArgument("--query " + *query + " is unknown; allowed: aware, agnostic");
+  }
+}
+
 void check_together(const Experiment& experiment) {
   const bool reads_text = find_protocol(experiment.protocol).reads_text;
   if (!experiment.datasets.empty() && !reads_text) {
@@ -147,6 +169,7 @@ void check_together(const Experiment& experiment) {
     throw InvalidArgument("--dataset means nothing to --model " + experiment.model +
                           ": a synthetic model has no tokenizer and takes random token ids");
   }
+  check_task_choice(experiment);
   if (experiment.prefill && *experiment.prefill >= value_of(experiment, &Experiment::max_tokens)) {
     throw InvalidArgument("--prefill " + std::to_string(*experiment.prefill) +
                           " leaves nothing to score; allowed: 1 to --max-tokens - 1, here " +
@@ -199,6 +222,18 @@ void check(const Experiment& experiment) {
   check_together(experiment);
 }
 
+TaskChoice task_choice(const Experiment& experiment) {
+  TaskChoice choice;
+  if (!experiment.contexts.empty()) {
+    choice.contexts = experiment.contexts;
+  }
+  if (!experiment.depths.empty()) {
+    choice.depths = experiment.depths;
+  }
+  choice.query = experiment.query.value_or(choice.query);
+  return choice;
+}
+
 std::vector<Setting> settings_of(const Experiment& experiment) {
   std::vector<Setting> settings;
   for (const CountInfo& count : counts()) {
@@ -214,6 +249,13 @@ std::vector<Setting> settings_of(const Experiment& experiment) {
     } else if (const std::optional<std::int32_t> value = given ? given : count.default_value) {
       setting.value = std::int64_t{*value};
     }
+  }
+  if (experiment.protocol == "task") {
+    std::string depths;
+    for (const std::int32_t depth : task_choice(experiment).depths) {
+      depths += (depths.empty() ? "" : ",") + std::to_string(depth);
+    }
+    settings.push_back({.name = "depth", .value = std::move(depths)});
   }
   return settings;
 }

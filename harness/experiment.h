@@ -36,7 +36,10 @@ struct Experiment {
   std::optional<std::int32_t> warmup{};       ///< untimed steps before the first sample of a row
   std::optional<std::int32_t> threads{};      ///< of the cpu; empty: all
   std::optional<std::size_t> memory_limit{};  ///< bytes the device's pool may hold
-  std::uint64_t seed = 0;                     ///< of random ids and synthetic weights
+  std::vector<std::int32_t> contexts{};       ///< task: most tokens of a prompt, BOS included
+  std::vector<std::int32_t> depths{};  ///< task: percent of the text before what is asked for
+  std::optional<std::string> query{};  ///< task: "aware" or "agnostic"
+  std::uint64_t seed = 0;              ///< of random ids, synthetic weights and tasks
   std::string device = "auto";
   std::string dtype = "auto";
 };
@@ -48,7 +51,7 @@ struct CountInfo {
   std::int32_t min = 1;
   std::int32_t max = 1;
   std::optional<std::int32_t> default_value;
-  std::string_view protocols;  ///< "stream split"; empty: all
+  std::string_view protocols;    ///< "stream split"; empty: all
   std::string_view automatic{};  ///< of them, those that take kAuto; it is their default
   std::string_view help;
 };
@@ -63,6 +66,15 @@ struct CountInfo {
 /// Checks what can be told without looking at files or devices: the protocol's name, every range,
 /// and values that mean nothing together. Throws InvalidArgument naming the flag.
 void check(const Experiment& experiment);
+
+/// What protocol `task` asks, given or default.
+struct TaskChoice {
+  std::vector<std::int32_t> contexts = {1000};
+  std::vector<std::int32_t> depths = {0, 25, 50, 75, 100};
+  std::string query = "aware";  ///< whether the cut has seen the question
+};
+
+[[nodiscard]] TaskChoice task_choice(const Experiment& experiment);
 
 /// One thing that a row was measured with, as its record tells it.
 struct Setting {

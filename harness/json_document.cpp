@@ -65,6 +65,14 @@ Json settings_of(const Record& record) {
   return settings;
 }
 
+Json answer_of(const Answer& answer) {
+  return {{"task", answer.task},
+          {"depth", answer.depth ? Json(*answer.depth) : Json(nullptr)},
+          {"prompt_sha256", answer.prompt_sha256},
+          {"text", answer.text},
+          {"score", answer.score}};
+}
+
 Json samples_of(const Record& record) {
   Json samples = Json::array();
   for (const Sample& sample : record.samples) {
@@ -73,6 +81,9 @@ Json samples_of(const Record& record) {
       entry[std::string(column.key)] = std::visit(ToJson{}, column.get(sample));
     }
     entry["step_times"] = sample.step_times;
+    if (sample.answer) {
+      entry.update(answer_of(*sample.answer));
+    }
     samples.push_back(std::move(entry));
   }
   return samples;

@@ -9,7 +9,7 @@
 namespace kvg::harness {
 
 std::span<const Protocol> protocols() {
-  static const std::array kProtocols{kStream, kSplit, kSpeed, kScore};
+  static const std::array kProtocols{kStream, kSplit, kSpeed, kScore, kTask};
   return kProtocols;
 }
 

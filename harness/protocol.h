@@ -15,6 +15,13 @@
 
 namespace kvg::harness {
 
+/// What a sample asks, and how its answer is judged.
+struct Question {
+  std::size_t context_tokens = 0;  ///< of the prompt, before what is asked
+  std::int32_t answer_tokens = 0;  ///< to generate
+  std::function<Answer(const std::vector<std::int32_t>& generated)> grade;
+};
+
 /// What is fed to a model: the stretches of one text, or random ids.
 struct Workload {
   std::string dataset{};  ///< shipped name, path, or "random"
@@ -22,6 +29,8 @@ struct Workload {
   bool scored = true;     ///< false: random ids, whose likelihoods mean nothing
   std::vector<std::vector<std::int32_t>> samples{};  ///< token ids; speed: [batch, prompt_len]
   std::int32_t repeats = 1;                          ///< times that every sample is run
+  std::vector<Question> questions{};                 ///< task: of every sample
+  std::optional<std::int32_t> context{};             ///< task: most tokens of a prompt
 };
 
 /// One sample as it went by.
@@ -40,6 +49,7 @@ struct Trace {
   double later_read_bytes = 0.0;          ///< sum over the later steps: of the cache
   double later_tokens = 0.0;              ///< likewise: fed to a row before the step
   std::int64_t peak_bytes = 0;            ///< the allocator's high-water mark while it ran
+  std::optional<Answer> answer{};         ///< task: what was generated
 };
 
 /// Called between timed steps with the steps done of all.
@@ -50,6 +60,7 @@ struct Drive {
   model::Runner& runner;  ///< its cache is emptied first
   const Experiment& experiment;
   std::span<const std::vector<std::int32_t>> samples;
+  std::span<const Question> questions{};  ///< of the samples, where they ask something
   std::size_t max_steps;  ///< stops early after so many steps (and a prompt): a warm-up
   const Tick& tick;       ///< may be empty
 

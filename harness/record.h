@@ -11,6 +11,15 @@
 
 namespace kvg::harness {
 
+/// What a model answered to one question of a task.
+struct Answer {
+  std::string task;
+  std::optional<std::int32_t> depth;  ///< percent of the text before what is asked for
+  std::string prompt_sha256;          ///< of the prompt's text
+  std::string text;                   ///< as generated; need not be UTF-8
+  double score = 0.0;                 ///< 0 to 1
+};
+
 /// One sample of a row (speed: one repetition) as it was measured. Times in seconds.
 struct Sample {
   std::int32_t tokens = 0;              ///< of the sample; speed: prompt and generated of a row
@@ -23,6 +32,7 @@ struct Sample {
   double final_cache_size = 0.0;        ///< mean entries per layer and kv_head at the end
   std::int64_t peak_bytes = 0;          ///< the allocator's high-water mark while it ran
   std::vector<double> step_times;       ///< of the later steps, one by one
+  std::optional<Answer> answer{};       ///< task alone
 };
 
 /// Bytes of a device during a row. Peaks count from just before the row's runner is built, so that
@@ -55,9 +65,11 @@ struct Record {
   bool on_cuda = false;
   std::int32_t batch = 1;
   std::uint64_t seed = 0;
-  std::string weights_sha256;     ///< of the weight files, or "synthetic:SEED"
-  std::string dataset_sha256;     ///< of the text; empty: random ids
-  std::vector<Setting> settings;  ///< what else the row was measured with
+  std::string weights_sha256;           ///< of the weight files, or "synthetic:SEED"
+  std::string dataset_sha256;           ///< of the text; empty: random ids
+  std::vector<Setting> settings;        ///< what else the row was measured with
+  std::string query;                    ///< task: "aware" or "agnostic"
+  std::optional<std::int64_t> context;  ///< task: most tokens of a prompt
 
   std::optional<double> ttft;
   std::optional<double> tpot;
@@ -70,7 +82,11 @@ struct Record {
   std::optional<double> total_time;
   std::optional<double> perplexity;
   std::optional<double> perplexity_stderr;
-  std::optional<double> accuracy;
+  std::optional<double> accuracy;       ///< task: the mean over tasks of their mean scores
+  std::optional<double> accuracy_low;   ///< task: of its 95 % interval
+  std::optional<double> accuracy_high;  ///< task: likewise
+  std::string worst_task;               ///< task: the one with the lowest mean score
+  std::optional<double> worst_task_accuracy;
   std::int64_t eval_tokens = 0;
   std::optional<double> final_cache_size;
   std::optional<kvcompress::KeptEntries>

@@ -17,6 +17,7 @@ struct TableInfo {
   std::string protocol;
   std::string device;
   bool on_cuda = false;
+  bool asks = false;                 ///< its samples are questions of tasks
   std::vector<std::string> methods;  ///< of the rows to come
 };
 

@@ -212,6 +212,7 @@ TableInfo Session::table_of(const PlannedRow& row) const {
                   .protocol = experiment_.protocol,
                   .device = backend_->device().id,
                   .on_cuda = backend_->device().kind == kernels::DeviceKind::kCuda,
+                  .asks = row.workload->context.has_value(),
                   .methods = {}};
   for (const kvcompress::Policy& policy : policies_) {
     table.methods.push_back(policy.method);
@@ -282,6 +283,8 @@ Record Session::blank_record(const PlannedRow& row) const {
   record.weights_sha256 = weights_sha256_;
   record.dataset_sha256 = row.workload->sha256;
   record.settings = settings_of(experiment_);
+  record.context = row.workload->context;
+  record.query = row.workload->context ? task_choice(experiment_).query : std::string();
   record.predicted_peak_bytes = static_cast<std::int64_t>(row.plan.total());
   record.calibration = ceilings_;
   return record;
@@ -310,6 +313,7 @@ void Session::warm_up(const PlannedRow& row, model::Runner& runner) {
     protocol_.run({.runner = runner,
                    .experiment = experiment_,
                    .samples = std::span(row.workload->samples).first(1),
+                   .questions = row.workload->questions,
                    .max_steps = static_cast<std::size_t>(steps),
                    .tick = silent});
   }
@@ -319,6 +323,7 @@ std::vector<Trace> Session::run_samples(const PlannedRow& row,
                                         model::Runner& runner,
                                         std::size_t index) {
   const std::span samples(row.workload->samples);
+  const std::span questions(row.workload->questions);
   const std::size_t count = samples.size() * static_cast<std::size_t>(row.workload->repeats);
   const std::string label =
       row.policy->method + ", sample " + std::to_string(index + 1) + " of " + std::to_string(count);
@@ -331,6 +336,7 @@ std::vector<Trace> Session::run_samples(const PlannedRow& row,
   return protocol_.run({.runner = runner,
                         .experiment = experiment_,
                         .samples = samples.subspan(first, std::min(rows, samples.size() - first)),
+                        .questions = questions.subspan(std::min(first, questions.size())),
                         .max_steps = kAllSteps,
                         .tick = tick});
 }

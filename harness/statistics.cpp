@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <random>
 #include <vector>
 
 #include "kernels/core/error.h"
@@ -40,6 +41,26 @@ double quantile(std::span<const double> values, double fraction) {
   const auto below = static_cast<std::size_t>(place);
   const std::size_t above = std::min(below + 1, sorted.size() - 1);
   return std::lerp(sorted[below], sorted[above], place - static_cast<double>(below));
+}
+
+Interval bootstrap_interval(std::span<const std::vector<double>> groups, std::uint64_t seed) {
+  KVG_EXPECT(!groups.empty(), "an interval is of at least one group");
+  constexpr std::size_t kResamples = 1000;
+  // The engine is specified to the bit, the standard distributions are not.
+  std::mt19937_64 engine(seed);
+  std::vector<double> means;
+  for (std::size_t i = 0; i < kResamples; ++i) {
+    double sum = 0.0;
+    for (const std::vector<double>& group : groups) {
+      double drawn = 0.0;
+      for (std::size_t j = 0; j < group.size(); ++j) {
+        drawn += group[engine() % group.size()];
+      }
+      sum += drawn / static_cast<double>(group.size());
+    }
+    means.push_back(sum / static_cast<double>(groups.size()));
+  }
+  return {.low = quantile(means, 0.025), .high = quantile(means, 0.975)};
 }
 
 Perplexity perplexity(std::span<const double> nll) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <vector>
 
 namespace kvg::harness {
 
@@ -14,6 +16,16 @@ namespace kvg::harness {
 /// The value below which a share of `fraction` lies, between neighbours linearly; fraction in
 /// [0, 1].
 [[nodiscard]] double quantile(std::span<const double> values, double fraction);
+
+struct Interval {
+  double low = 0.0;
+  double high = 0.0;
+};
+
+/// The 95 % interval of the mean over groups of their means, by 1000 seeded resamples of each group
+/// within itself. At least one group, none of them empty.
+[[nodiscard]] Interval bootstrap_interval(std::span<const std::vector<double>> groups,
+                                          std::uint64_t seed);
 
 struct Perplexity {
   double value = 0.0;           ///< exp(mean)

@@ -29,7 +29,8 @@ Sample to_sample(const Trace& trace, bool scored) {
                 .total_time = total_seconds(trace),
                 .final_cache_size = trace.final_cache_size,
                 .peak_bytes = trace.peak_bytes,
-                .step_times = {}};
+                .step_times = {},
+                .answer = {}};
   if (!trace.steps.empty()) {
     sample.ttft = trace.steps.front();
   }
@@ -37,6 +38,7 @@ Sample to_sample(const Trace& trace, bool scored) {
     sample.step_times.assign(trace.steps.begin() + 1, trace.steps.end());
     sample.tpot = mean(sample.step_times);
   }
+  sample.answer = trace.answer;
   if (scored) {
     sample.nll_sum = std::accumulate(trace.nll.begin(), trace.nll.end(), 0.0);
     sample.correct = trace.correct;

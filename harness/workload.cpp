@@ -6,6 +6,7 @@
 
 #include "datasets/sample.h"
 #include "datasets/text.h"
+#include "harness/task_workload.h"
 #include "kernels/core/error.h"
 #include "model/tokenizer.h"
 
@@ -103,7 +104,9 @@ std::vector<Workload> make_workloads(const Experiment& experiment,
                                      const model::ModelSource& source,
                                      const Warn& warn) {
   std::vector<Workload> workloads;
-  if (source.synthetic || !find_protocol(experiment.protocol).reads_text) {
+  if (experiment.protocol == "task") {
+    workloads = make_task_workloads(experiment, source);
+  } else if (source.synthetic || !find_protocol(experiment.protocol).reads_text) {
     workloads.push_back(random_workload(experiment, source.config));
   } else {
     std::vector<std::string> names = experiment.datasets;

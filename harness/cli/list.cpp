@@ -4,8 +4,10 @@
 #include <memory>
 #include <string>
 
+#include "datasets/task.h"
 #include "datasets/text.h"
 #include "harness/cli/cli.h"
+#include "harness/task_workload.h"
 #include "kernels/core/error.h"
 #include "kernels/device.h"
 #include "kernels/form_pairs.h"
@@ -94,6 +96,10 @@ void list_models() {
 void list_datasets() {
   for (const std::string& name : datasets::shipped_texts()) {
     std::cout << name << '\n';
+  }
+  std::cout << kAllTasks << ": every task below, and their mean\n";
+  for (const datasets::TaskInfo& task : datasets::tasks()) {
+    std::cout << task.name << ": " << task.summary << '\n';
   }
 }
 

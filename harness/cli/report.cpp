@@ -52,6 +52,7 @@ bool shows(const Column& column, const Json& record) {
   const bool on_cuda = text_of(record, "device").starts_with("cuda");
   return record.contains(std::string(column.key)) &&
          (column.shown == Shown::kAlways ||
+          (column.shown == Shown::kOnTasks && text_of(record, "protocol") == "task") ||
           column.shown == (on_cuda ? Shown::kOnCuda : Shown::kOnCpu));
 }
 

@@ -11,9 +11,11 @@
 #include "harness/cli/console.h"
 #include "harness/cli/plan_table.h"
 #include "harness/experiment.h"
+#include "harness/number_list.h"
 #include "harness/output_file.h"
 #include "harness/reporters/reporters.h"
 #include "harness/session.h"
+#include "harness/task_workload.h"
 #include "kernels/core/error.h"
 
 namespace kvg::harness::cli {
@@ -30,6 +32,7 @@ constexpr const char* kFooter =
     "  kvgauge run --policy streaming:budget=512,sinks=8+int4:group=32 --max-tokens 4000\n"
     "  kvgauge run --protocol split --policy snapkv:keep=0.25 --policy baseline+k=int8,v=int4\n"
     "  kvgauge run --policy all --max-tokens 1000\n"
+    "  kvgauge run --dataset niah --context 500,1000,1900 --depth 0-100+10 --query agnostic\n"
     "  kvgauge run --model synthetic:llama-3.1-8b --protocol speed --prompt-len 2000 --batch 4\n"
     "  kvgauge run --model synthetic:pythia-2.8b --memory-limit 8GiB --dry-run";
 
@@ -37,6 +40,7 @@ constexpr const char* kFooter =
 struct RunFlags {
   Experiment experiment;
   std::vector<std::string> policies;
+  std::optional<std::string> protocol;
   std::optional<std::string> memory_limit;
   std::optional<std::string> csv;
   std::optional<std::string> json;
@@ -100,13 +104,34 @@ void add_counts(CLI::App& run, Experiment& experiment) {
   }
 }
 
+void add_task_choices(CLI::App& run, Experiment& experiment) {
+  run.add_option_function<std::string>(
+         "--context",
+         [&experiment](const std::string& text) {
+           experiment.contexts = parse_numbers(text, {"--context", 16, 4'194'304});
+         },
+         "task: most tokens of a prompt, a row each: 500,1000,1900 or 256-4096*2 [1000]")
+      ->type_name("LIST");
+  run.add_option_function<std::string>(
+         "--depth",
+         [&experiment](const std::string& text) {
+           experiment.depths = parse_numbers(text, {"--depth", 0, 100});
+         },
+         "task: percent of the text before what is asked for: 0,50,100 or 0-100+10 [0-100+25]")
+      ->type_name("LIST");
+  run.add_option("--query",
+                 experiment.query,
+                 "task: aware (the cut has seen the question) or agnostic (it has not) [aware]");
+}
+
 void add_choices(CLI::App& run, RunFlags& flags) {
   Experiment& experiment = flags.experiment;
   run.add_option("--model",
                  experiment.model,
                  "folder, shipped name, or synthetic:NAME|PATH/config.json [tiny-llama]");
-  run.add_option(
-         "--dataset", experiment.datasets, "shipped name or text file; repeatable [persuasion]")
+  run.add_option("--dataset",
+                 experiment.datasets,
+                 "shipped name or text file, or a task; repeatable [persuasion; task: niah]")
       ->take_all()
       ->allow_extra_args(false);
   run.add_option("--policy",
@@ -116,13 +141,16 @@ void add_choices(CLI::App& run, RunFlags& flags) {
                  "[baseline,streaming_256,streaming_512,streaming_1024]")
       ->take_all()
       ->allow_extra_args(false);
-  run.add_option("--protocol", experiment.protocol, "stream, split, speed or score [stream]");
+  run.add_option("--protocol",
+                 flags.protocol,
+                 "stream, split, speed, score or task [task for tasks, else stream]");
+  add_task_choices(run, experiment);
   run.add_option("--device", experiment.device, "auto, cpu, cuda or cuda:N [auto]");
   run.add_option("--dtype", experiment.dtype, "auto, f32, f16 or bf16 [auto]");
   run.add_option_function<std::string>(
          "--seed",
          [&experiment](const std::string& text) { experiment.seed = parse_seed(text); },
-         "of random ids and synthetic weights [0]")
+         "of random ids, synthetic weights and tasks [0]")
       ->type_name("N");
   run.add_option("--memory-limit",
                  flags.memory_limit,
@@ -195,6 +223,12 @@ void open_outputs(const RunFlags& flags, Outputs& outputs) {
 int execute(RunFlags flags, const Command& command) {
   if (!flags.policies.empty()) {
     flags.experiment.policies = flags.policies;
+  }
+  const std::vector<std::string>& datasets = flags.experiment.datasets;
+  if (flags.protocol) {
+    flags.experiment.protocol = *flags.protocol;
+  } else if (!datasets.empty() && is_task(datasets.front())) {
+    flags.experiment.protocol = "task";
   }
   if (flags.memory_limit) {
     flags.experiment.memory_limit = parse_size(*flags.memory_limit);

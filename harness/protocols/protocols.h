@@ -9,5 +9,6 @@ extern constinit const Protocol kStream;
 extern constinit const Protocol kSplit;
 extern constinit const Protocol kSpeed;
 extern constinit const Protocol kScore;
+extern constinit const Protocol kTask;
 
 }  // namespace kvg::harness

@@ -29,6 +29,7 @@ class TableReporter final : public Reporter {
 
   void begin_table(const TableInfo& table) override {
     on_cuda_ = table.on_cuda;
+    asks_ = table.asks;
     method_width_ = 0;
     for (const std::string& method : table.methods) {
       method_width_ = std::max(method_width_, method.size());
@@ -66,7 +67,7 @@ class TableReporter final : public Reporter {
 
  private:
   [[nodiscard]] bool shows(const Column& column) const {
-    return column.shown == Shown::kAlways ||
+    return column.shown == Shown::kAlways || (column.shown == Shown::kOnTasks && asks_) ||
            column.shown == (on_cuda_ ? Shown::kOnCuda : Shown::kOnCpu);
   }
 
@@ -75,8 +76,8 @@ class TableReporter final : public Reporter {
   }
 
   [[nodiscard]] std::string cell(const Column& column, const std::string& text) const {
-    return column.type == ColumnType::kText ? pad_right(text, width_of_method())
-                                            : "  " + pad_left(text, kFigureWidth);
+    return column.key == "method" ? pad_right(text, width_of_method())
+                                  : "  " + pad_left(text, kFigureWidth);
   }
 
   void paint(std::string_view colour, const std::string& text) {
@@ -90,6 +91,7 @@ class TableReporter final : public Reporter {
   std::ostream& out_;
   bool colour_;
   bool on_cuda_ = false;
+  bool asks_ = false;
   bool begun_ = false;
   std::size_t method_width_ = 0;
 };

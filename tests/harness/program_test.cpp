@@ -107,7 +107,7 @@ TEST_F(Program, RefusesBadFlags) {
   expect_refused("run --seed -1", "--seed -1 is no whole number in range; allowed: 0 to");
   expect_refused("run --policy nosuch", "no policy named \"nosuch\"; known: baseline, window");
   expect_refused("run --policy streaming:budget=0", "budget=0 is not allowed");
-  expect_refused("run --protocol swim", "known: stream, split, speed, score");
+  expect_refused("run --protocol swim", "known: stream, split, speed, score, task");
   expect_refused("run --progress maybe", "allowed: auto, on, off");
   expect_refused("run --dtype f8", "known: auto, f32, f16, bf16");
   expect_refused("run --device cpu --dtype bf16", "not supported on the cpu");
@@ -196,7 +196,8 @@ TEST_F(Program, RunsASuite) {
 
 TEST_F(Program, TellsWhatIsWrongWithACommandLine) {
   expect_refused("", "no command is given; known: run, info, list, report, compare\n");
-  expect_refused("walk --fast", "no command named \"walk\"; known: run, info, list, report, compare\n");
+  expect_refused("walk --fast",
+                 "no command named \"walk\"; known: run, info, list, report, compare\n");
   expect_refused("run --seed 1 --seed 2", "--seed is given more than once; see kvgauge run --help");
   expect_refused("list", "list needs policies, codecs, models, datasets or devices");
   expect_refused("report", "report needs files that `kvgauge run --json` wrote");
@@ -275,7 +276,8 @@ TEST_F(Program, PredictsWhatDoesNotFit) {
 TEST_F(Program, TellsOfItself) {
   EXPECT_EQ(run("--version"), 0);
   EXPECT_TRUE(out_.starts_with("kvgauge 0.")) << out_;
-  for (const char* help : {"--help", "run --help", "info --help", "list --help", "compare --help"}) {
+  for (const char* help :
+       {"--help", "run --help", "info --help", "list --help", "compare --help"}) {
     EXPECT_EQ(run(help), 0) << help;
     EXPECT_NE(out_.find("Examples:"), std::string::npos) << help;
     EXPECT_NE(out_.find("Usage: kvgauge "), std::string::npos) << out_;
@@ -316,6 +318,25 @@ TEST_F(Program, ListsWhatParametersMayBe) {
                            "pairs of keys/values: f32/f32, f16/f16, "}) {
     EXPECT_NE(out_.find(line), std::string::npos) << line << out_;
   }
+}
+
+TEST_F(Program, AsksATaskByItsName) {
+  ASSERT_EQ(run("run --device cpu --dataset passkey --context 150,200 --depth 0-100+50 "
+                "--num-samples 1 --policy baseline,window_16 --query agnostic --warmup 0 "
+                "--jsonl a.jsonl"),
+            0)
+      << err_;
+  EXPECT_TRUE(out_.starts_with("tiny-llama | passkey | task | cpu\nMethod ")) << out_;
+  EXPECT_NE(out_.find("   agnostic        150  "), std::string::npos) << out_;
+  EXPECT_NE(out_.find("   agnostic        200  "), std::string::npos) << out_;
+  const std::string lines = read("a.jsonl");
+  ASSERT_EQ(std::ranges::count(lines, '\n'), 4);
+  const json record = json::parse(lines.substr(0, lines.find('\n')));
+  ASSERT_EQ(record.at("samples").size(), 3U);
+  EXPECT_EQ(record.at("samples").at(1).at("depth"), 50);
+  expect_refused("run --context 100", "--context means nothing to protocol stream");
+  expect_refused("run --dataset niah --depth 101", "--depth 101 is not understood");
+  expect_refused("run --dataset niah --query both", "allowed: aware, agnostic");
 }
 
 TEST_F(Program, ShowsProgressOnlyWhenAsked) {

@@ -1,5 +1,6 @@
 #include "harness/statistics.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <gtest/gtest.h>
@@ -46,6 +47,25 @@ TEST(Quantile, LiesBetweenNeighbours) {
 
 TEST(Quantile, RefusesMoreThanAll) {
   expect_invalid([] { return quantile(std::array{1.0}, 1.5); }, "a quantile is a share");
+}
+
+TEST(BootstrapInterval, OfEqualValuesIsThem) {
+  const std::vector<std::vector<double>> groups{{1.0, 1.0, 1.0}, {0.5}};
+  const Interval interval = bootstrap_interval(groups, 0);
+  EXPECT_EQ(interval.low, 0.75);
+  EXPECT_EQ(interval.high, 0.75);
+}
+
+// Of 100 draws of a share of 0.5 the deviation is 0.05, so that 95 % lie within 0.402 and 0.598;
+// 1000 resamples know the ends to about 0.005.
+TEST(BootstrapInterval, OfAShareIsItsBinomial) {
+  std::vector<double> half(100, 0.0);
+  std::fill_n(half.begin(), 50, 1.0);
+  const std::vector<std::vector<double>> groups{half};
+  const Interval interval = bootstrap_interval(groups, 3);
+  EXPECT_NEAR(interval.low, 0.402, 0.02);
+  EXPECT_NEAR(interval.high, 0.598, 0.02);
+  EXPECT_EQ(bootstrap_interval(groups, 3).low, interval.low) << "seeded";
 }
 
 TEST(Perplexity, OfEqualLikelihoodsIsTheirInverse) {
