@@ -232,10 +232,12 @@ def environment(args):
 
     here = os.path.dirname(os.path.abspath(__file__))
     commit = args.commit or output_of("git", "-C", here, "rev-parse", "HEAD") or "unknown"
+    changed = output_of("git", "-C", here, "status", "--porcelain", "--untracked-files=no", "--",
+                        ":(top)", ":(top,exclude)results/*/*")
     driver = output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
     return {
         "commit": commit,
-        "dirty": False if args.commit else bool(output_of("git", "-C", here, "status", "--porcelain")),
+        "dirty": not args.commit and changed != "",
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "python": sys.version.split()[0],
