@@ -1,5 +1,6 @@
 // Protocol score against protocol stream, and how many samples it runs together.
 
+#include <algorithm>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -109,6 +110,9 @@ TEST_F(Score, TimesNoStep) {
     EXPECT_FALSE(record.samples[0].ttft);
     EXPECT_FALSE(record.kv_bytes_read_per_step);
     EXPECT_FALSE(record.spread);
+    const auto batch = std::ranges::find(record.settings, "batch", &Setting::name);
+    ASSERT_NE(batch, record.settings.end());
+    EXPECT_EQ(std::get<std::string>(batch->value), "auto");
     EXPECT_GT(*record.total_time, 0.0);
     EXPECT_NEAR(*record.throughput * *record.total_time, 267.0, 1e-6);
   }
