@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <sys/wait.h>
+#include <unistd.h>
 
 namespace kvg::harness {
 namespace {
@@ -19,7 +20,7 @@ class Gate : public testing::Test {
  protected:
   Gate()
       : folder_(fs::path(testing::TempDir()) /
-                ("kvg_gate_" +
+                ("kvg_gate_" + std::to_string(getpid()) + "_" +
                  std::string(testing::UnitTest::GetInstance()->current_test_info()->name()))) {
     fs::remove_all(folder_);
     fs::create_directories(folder_);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 namespace kvg::harness {
@@ -21,7 +22,7 @@ class Program : public testing::Test {
  protected:
   Program()
       : folder_(fs::path(testing::TempDir()) /
-                ("kvg_program_" +
+                ("kvg_program_" + std::to_string(getpid()) + "_" +
                  std::string(testing::UnitTest::GetInstance()->current_test_info()->name()))) {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
