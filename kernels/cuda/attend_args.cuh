@@ -20,6 +20,7 @@ enum class ScaleKind : std::uint8_t { kNone, kF16, kF16Zero, kE4M3, kE8M0 };
 /// of a byte, both halves alike. Levels: the low and the high bytes of eight magnitudes, and which
 /// bits of a code to turn over so that its upper one is a sign and the others name a magnitude.
 struct PlaceConstants {
+  std::uint32_t thousand = 0x64006400U;  ///< 1024, twice
   std::uint32_t factor[4] = {};
   std::uint32_t offset[4] = {};
   std::uint32_t levels[4] = {};

@@ -1,9 +1,6 @@
 #pragma once
 
-#include <algorithm>
-
-#include "kernels/cuda/attend_block.cuh"
-#include "kernels/cuda/attend_codes.cuh"
+#include "kernels/cuda/attend_rows.cuh"
 
 // What a lane of decode attention does. `args.lanes` lanes of a warp share a row, C channels each,
 // and a warp takes several rows at once; every set of lanes that shares rows runs an online softmax
@@ -13,52 +10,45 @@
 namespace kvg::kernels {
 
 template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
-struct AttendLane {
+struct AttendLane : LaneRows<Keys, Values, C, Group, Paged> {
   static constexpr int kGroup = Group;
   static constexpr int kThreads = 128;
   static constexpr int kWarps = kThreads / kWarp;
   static constexpr int kBlocks = 3;  ///< of a multiprocessor
-  static constexpr int kKeyBytes = Codes<Keys, C>::kBytes;
-  static constexpr int kValueBytes = Codes<Values, C>::kBytes;
-  /// Rows that a lane has in flight.
-  static constexpr int kRows =
-      std::clamp((Group == 1 ? 96 : 64) / std::max(kKeyBytes, kValueBytes), 2, Group == 1 ? 8 : 4);
   static constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
-  static constexpr bool kChannelScales = is_per_channel(Keys);
-  static constexpr bool kKeyScales = has_scales(Keys) && !kChannelScales;
-  static constexpr bool kValueScales = has_scales(Values);
   /// How far a score may pass the largest before sums are scaled down: weights stay below 2^8.
   static constexpr float kSlack = 8.0F;
+  using Rows = LaneRows<Keys, Values, C, Group, Paged>;
+  using Tile = typename Rows::Tile;
+  using Rows::args;
+  using Rows::channel;
+  using Rows::end;
+  using Rows::kChannelScales;
+  using Rows::key_scales;
+  using Rows::key_stored;
+  using Rows::keys;
+  using Rows::kKeyScales;
+  using Rows::kRows;
+  using Rows::kValueScales;
+  using Rows::load_keys;
+  using Rows::load_values;
+  using Rows::present;
+  using Rows::row;
+  using Rows::seen;
+  using Rows::share;
+  using Rows::slot;
+  using Rows::tile_at;
+  using Rows::tile_rows;
+  using Rows::value_stored;
+  using Rows::values;
+  using Rows::work;
 
-  /// Rows at once. Unless paged they follow from the first of them.
-  struct Tile {
-    int first;
-    int listed[Paged ? kRows : 1];  ///< slots, -1 for what is not there
-  };
-
-  const AttendKernelArgs& args;
-  const BlockWork& work;  ///< in shared memory
-  int end;                ///< of the work, and other parts of it that the loop needs
-  int packed_keys;
-  int packed_values;
+  int packed_keys = work.packed_keys;
+  int packed_values = work.packed_values;
   const float* sets;          ///< queries, as stage_queries() leaves them
   const float* key_levels;    ///< this lane's column
   const float* value_levels;  ///< likewise
   std::uint32_t exponent = args.unit_exponent;
-  int share;     ///< which part of a row is this lane's
-  int row;       ///< which row of those a warp takes at once
-  int rows;      ///< that a warp takes at once
-  int channel;   ///< this lane's first; 0 for lanes beyond the row
-  bool present;  ///< false: a lane beyond the row
-  const std::uint8_t* key_rows;
-  const std::uint8_t* key_scales;  ///< of this lane's channels, except with kChannelScales
-  const std::uint8_t* value_rows;
-  const std::uint8_t* value_scales;
-
-  Codes<Keys, C> keys[kRows];
-  Scales<Keys, kRows> key_stored;
-  Codes<Values, C> values[kRows];
-  Scales<Values, kRows> value_stored;
   float query[Group][C];   ///< over place_weight(); kChannelScales: times the scales of `held`
   float query_sum[Group];  ///< of the query; kChannelScales: times the zeros of `held`
   int held = -1;           ///< group of slots
@@ -78,28 +68,10 @@ struct AttendLane {
   __device__ AttendLane(const AttendKernelArgs& kernel_args,
                         const BlockWork& block_work,
                         const float* shared)
-      : args(kernel_args),
-        work(block_work),
-        end(block_work.end),
-        packed_keys(block_work.packed_keys),
-        packed_values(block_work.packed_values) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    key_levels = shared + lane;
-    value_levels = key_levels + (is_table(Keys) ? kWarp << bits_of(Keys) : 0);
-    sets = shared + staged_floats(0);
-    share = lane % args.lanes;
-    row = lane / args.lanes;
-    rows = kWarp / args.lanes;
-    present = share * C < args.shape.head_dim;
-    channel = present ? share * C : 0;
-    key_rows = args.keys.codes + work.key_row * args.keys.row_bytes;
-    if constexpr (!is_pruned(Keys)) {
-      key_rows += channel * bits_of(Keys) / 8;
-    }
-    value_rows =
-        args.values.codes + work.row * args.values.row_bytes + channel * bits_of(Values) / 8;
-    key_scales = scales_of(args.keys, kChannelScales);
-    value_scales = scales_of(args.values, false);
+      : Rows(kernel_args, block_work),
+        sets(shared + staged_floats(0)),
+        key_levels(shared + threadIdx.x % kWarp),
+        value_levels(key_levels + (is_table(Keys) ? kWarp << bits_of(Keys) : 0)) {
 #pragma unroll
     for (int g = 0; g < Group; ++g) {
       largest[g] = kLeast;
@@ -114,77 +86,6 @@ struct AttendLane {
 
   __device__ static int warp() {
     return static_cast<int>(threadIdx.x) / kWarp;
-  }
-  [[nodiscard]] __device__ int tile_rows() const {
-    return rows * kRows;
-  }
-
-  [[nodiscard]] __device__ const std::uint8_t* scales_of(const AttendSide& side,
-                                                         bool along_slots) const {
-    if (side.group == 0) {
-      return nullptr;
-    }
-    const int bytes = side.scale_row_bytes / (side.channels / side.group);
-    return along_slots
-               ? side.scales + work.row / side.group * side.scale_row_bytes
-               : side.scales + work.row * side.scale_row_bytes + channel / side.group * bytes;
-  }
-
-  __device__ Tile tile_at(int first) const {
-    Tile tile;
-    tile.first = first + row;
-    if constexpr (Paged) {
-      const std::int32_t* pages = args.pages.pages + work.head * args.pages.count;
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        const int at = min(tile.first + r * rows, end - 1);
-        const std::int32_t page = pages[at >> args.page_shift];
-        const int slot = (page << args.page_shift) + (at & (args.pages.page - 1));
-        const bool seen = tile.first + r * rows < end && page >= 0 && slot < work.entries;
-        tile.listed[r] = seen ? slot : -1;
-      }
-    }
-    return tile;
-  }
-
-  [[nodiscard]] __device__ bool seen(const Tile& tile, int r) const {
-    return Paged ? tile.listed[r] >= 0 : tile.first + r * rows < end;
-  }
-
-  /// A slot with an entry even where there is nothing to see.
-  [[nodiscard]] __device__ int slot(const Tile& tile, int r) const {
-    return Paged ? max(tile.listed[r], 0) : min(tile.first + r * rows, end - 1);
-  }
-
-  __device__ void load_keys(const Tile& tile) {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      const std::uint8_t* from =
-          key_rows + static_cast<std::int64_t>(slot(tile, r)) * args.keys.row_bytes;
-      if constexpr (is_pruned(Keys)) {
-        keys[r].load_pruned(from, share * C, args.keys.channels);
-      } else {
-        keys[r].load(from);
-      }
-    }
-    if constexpr (kKeyScales) {
-      key_stored.load(args.keys, [&](int r) {
-        return key_scales + static_cast<std::int64_t>(slot(tile, r)) * args.keys.scale_row_bytes;
-      });
-    }
-  }
-
-  __device__ void load_values(const Tile& tile) {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      values[r].load(value_rows + static_cast<std::int64_t>(slot(tile, r)) * args.values.row_bytes);
-    }
-    if constexpr (kValueScales) {
-      value_stored.load(args.values, [&](int r) {
-        return value_scales +
-               static_cast<std::int64_t>(slot(tile, r)) * args.values.scale_row_bytes;
-      });
-    }
   }
 
   /// After stage_queries().
@@ -209,9 +110,9 @@ struct AttendLane {
     return present ? q : 0.0F;
   }
 
-  /// kChannelScales: folds the scales of the group that holds `slot` into the queries.
-  __device__ void hold_scales(int slot) {
-    const int group = slot / args.keys.group;
+  /// kChannelScales: folds the scales of the group that holds `entry` into the queries.
+  __device__ void hold_scales(int entry) {
+    const int group = entry / args.keys.group;
     if (group == held) {
       return;
     }
@@ -235,18 +136,6 @@ struct AttendLane {
         query_sum[g] = fmaf(q, pair[1], query_sum[g]);
       }
     }
-  }
-
-  /// Two sums, so that one does not wait for the other. In the order of score_apart().
-  __device__ static float dot(const float (&q)[C], const float (&x)[C]) {
-    float even = 0.0F;
-    float odd = 0.0F;
-#pragma unroll
-    for (int c = 0; c < C; c += 2) {
-      even = fmaf(q[c], x[c], even);
-      odd = fmaf(q[c + 1], x[c + 1], odd);
-    }
-    return even + odd;
   }
 
   __device__ void score_tile(const Tile& tile, float (&scores)[kRows][Group]) {
@@ -275,8 +164,8 @@ struct AttendLane {
     }
   }
 
-  [[nodiscard]] __device__ bool is_apart(int slot) const {
-    return slot < args.sinks || (kWaits && slot >= packed_keys);
+  [[nodiscard]] __device__ bool is_apart(int entry) const {
+    return entry < args.sinks || (kWaits && entry >= packed_keys);
   }
 
   /// Through local memory rather than unrolled: such rows are few, and code that is seldom run
@@ -419,9 +308,9 @@ struct AttendLane {
   }
 
   /// A value that is not packed yet, as widen() would yield it.
-  __device__ void wait_for_value(int slot, float (&x)[C]) const {
+  __device__ void wait_for_value(int entry, float (&x)[C]) const {
     const std::int64_t from =
-        work.head * args.values.waiting_slots + slot % args.values.waiting_slots;
+        work.head * args.values.waiting_slots + entry % args.values.waiting_slots;
     load_waiting(args.values.waiting, args.compute, from * args.shape.head_dim + channel, x);
 #pragma unroll
     for (int c = 0; c < C; ++c) {

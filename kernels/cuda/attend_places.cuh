@@ -65,11 +65,11 @@ struct Places {
   }
 
   // f16 from 1024 up has a unit of 1 and ten bits for codes, which stay at their place in the byte;
-  // a product and a sum, both exact, bring them down.
+  // a product and a sum, both exact, bring them down. `thousand` is an argument of the kernel: a
+  // logical operation has room for one constant, which is the mask.
   __device__ static void spread_integers(std::uint32_t word,
                                          const PlaceConstants& by,
                                          std::uint32_t (&pairs)[kCount]) {
-    constexpr std::uint32_t kThousand = 0x64006400U;
     constexpr int kPerByte = 8 / kBits;
     constexpr std::uint32_t kMask = ((1U << kBits) - 1U) * 0x00010001U;
 #pragma unroll
@@ -77,9 +77,9 @@ struct Places {
       const int shift = place % kPerByte * kBits;
       std::uint32_t pair;
       if constexpr (kBits == 8) {
-        pair = __byte_perm(word, kThousand, place == 0 ? 0x7250U : 0x7351U);
+        pair = __byte_perm(word, by.thousand, place == 0 ? 0x7250U : 0x7351U);
       } else {
-        pair = ((place < kPerByte ? word : word >> 8U) & (kMask << shift)) | kThousand;
+        pair = ((place < kPerByte ? word : word >> 8U) & (kMask << shift)) | by.thousand;
       }
       pairs[place] = fma_pair(pair, by.factor[place % kPerByte], by.offset[place % kPerByte]);
     }
@@ -109,6 +109,32 @@ struct Places {
     }
   }
 };
+
+/// All the pairs of some words.
+template <typename Spread, int Words>
+__device__ inline void spread_piece(const AttendSide& side,
+                                    const std::uint32_t (&words)[Words],
+                                    std::uint32_t (&pairs)[Words * Spread::kCount]) {
+#pragma unroll
+  for (int word = 0; word < Words; ++word) {
+    std::uint32_t some[Spread::kCount];
+    Spread::spread(words[word], side.places, some);
+#pragma unroll
+    for (int i = 0; i < Spread::kCount; ++i) {
+      pairs[word * Spread::kCount + i] = some[i];
+    }
+  }
+}
+
+template <int Count>
+__device__ inline void scale_pairs(std::uint32_t (&pairs)[Count],
+                                   std::uint32_t scales,
+                                   std::uint32_t zeros) {
+#pragma unroll
+  for (int i = 0; i < Count; ++i) {
+    pairs[i] = fma_pair(pairs[i], scales, zeros);
+  }
+}
 
 /// A scale and a zero, each an f16, from what is stored of a group: lower and upper half.
 template <FormClass Class>
@@ -150,6 +176,26 @@ struct RowPieces {
   }
   static constexpr int kApart = 16 / bits_of(Class);
 };
+
+/// Turns an 8x8 matrix of 16-bit elements, each lane having two of a row.
+__device__ inline std::uint32_t transposed(std::uint32_t pair) {
+  std::uint32_t out;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(out) : "r"(pair));
+  return out;
+}
+
+/// Neighbouring words of shared memory, read at once.
+template <int Words>
+__device__ inline void read_words(const std::uint8_t* from, std::uint32_t (&words)[Words]) {
+  struct alignas(4 * Words) Some {
+    std::uint32_t words[Words];
+  };
+  const Some some = *reinterpret_cast<const Some*>(from);
+#pragma unroll
+  for (int i = 0; i < Words; ++i) {
+    words[i] = some.words[i];
+  }
+}
 
 /// True when there are matrix kernels for a class and a head_dim. Few are compiled: others have the
 /// kernel of attend_lane.cuh.

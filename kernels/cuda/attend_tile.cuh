@@ -14,26 +14,6 @@
 
 namespace kvg::kernels {
 
-/// Turns an 8x8 matrix of 16-bit elements, each lane having two of a row.
-__device__ inline std::uint32_t transposed(std::uint32_t pair) {
-  std::uint32_t out;
-  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(out) : "r"(pair));
-  return out;
-}
-
-/// Neighbouring words of shared memory, read at once.
-template <int Words>
-__device__ inline void read_words(const std::uint8_t* from, std::uint32_t (&words)[Words]) {
-  struct alignas(4 * Words) Some {
-    std::uint32_t words[Words];
-  };
-  const Some some = *reinterpret_cast<const Some*>(from);
-#pragma unroll
-  for (int i = 0; i < Words; ++i) {
-    words[i] = some.words[i];
-  }
-}
-
 template <FormClass KeyClass, FormClass ValueClass, int Dim, bool Paged>
 struct AttendTile {
   static constexpr int kGroup = 8;
@@ -47,9 +27,9 @@ struct AttendTile {
   using KeyRows = StagedRows<KeyPieces::kRowBytes, Dim, kKeyScales>;
   using ValueRows = StagedRows<ValuePieces::kRowBytes, Dim, kValueScales>;
   static constexpr int kStageBytes = KeyRows::kBytes + ValueRows::kBytes;
-  static constexpr int kThreads = 384;
+  static constexpr int kThreads = kStageBytes > 6 * 1024 ? 384 : 512;
   static constexpr int kBlocks = 1;  ///< of a multiprocessor, whose shared memory it fills
-  static constexpr int kWarpRoom = 16 * 1024;
+  static constexpr int kWarpRoom = 192 * 1024 / (kThreads / kWarp);
   static constexpr int kStages = std::clamp(kWarpRoom / kStageBytes, 2, 8);
   using Stages = TileStages<kStageBytes, kStages>;
   /// How far a score may pass the largest before sums are scaled down, and how far above 1 the
@@ -71,8 +51,9 @@ struct AttendTile {
   int spot = lane % 4;  ///< channel of keys, slot of values, queries of results
   float scale = args.scale * kLog2E;
   const uint2* queries;  ///< in shared memory: [sets][kSteps][kWarp]
-  KeyRows keys;
-  ValueRows values;
+  unsigned key_apart;    ///< of scales, as RowCopy has it
+  unsigned value_apart;  ///< likewise
+  RowCopy copy;          ///< this lane's
   Stages stages;
   float mixed[kSteps][4] = {};  ///< sums of weight x value
   float largest[2] = {kLeast, kLeast};
@@ -92,9 +73,24 @@ struct AttendTile {
       : args(kernel_args),
         work(block_work),
         queries(reinterpret_cast<const uint2*>(shared) + lane),
-        keys(args.keys, work.key_row),
-        values(args.values, work.row),
-        stages(ring(shared), barriers()) {}
+        key_apart(static_cast<unsigned>(work.key_row * args.keys.scale_row_bytes) % 16U),
+        value_apart(static_cast<unsigned>(work.row * args.values.scale_row_bytes) % 16U),
+        stages(ring(shared), barriers()) {
+    constexpr int kValues = KeyRows::kBytes;
+    if (lane == 0) {
+      copy = RowCopy(args.keys.codes, work.key_row, KeyPieces::kRowBytes, 0);
+    } else if (lane == 1) {
+      copy =
+          RowCopy(args.keys.scales, work.key_row, args.keys.scale_row_bytes, KeyRows::kCodeBytes);
+    } else if (lane == 2) {
+      copy = RowCopy(args.values.codes, work.row, ValuePieces::kRowBytes, kValues);
+    } else if (lane == 3) {
+      copy = RowCopy(args.values.scales,
+                     work.row,
+                     args.values.scale_row_bytes,
+                     kValues + ValueRows::kCodeBytes);
+    }
+  }
 
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
   __device__ static std::uint8_t* ring(float* shared) {
@@ -142,31 +138,6 @@ struct AttendTile {
     __syncthreads();
   }
 
-  template <typename Spread, int Words>
-  __device__ static void spread_piece(const AttendSide& side,
-                                      const std::uint32_t (&words)[Words],
-                                      std::uint32_t (&pairs)[Words * Spread::kCount]) {
-#pragma unroll
-    for (int word = 0; word < Words; ++word) {
-      std::uint32_t some[Spread::kCount];
-      Spread::spread(words[word], side.places, some);
-#pragma unroll
-      for (int i = 0; i < Spread::kCount; ++i) {
-        pairs[word * Spread::kCount + i] = some[i];
-      }
-    }
-  }
-
-  template <int Count>
-  __device__ static void scale_pairs(std::uint32_t (&pairs)[Count],
-                                     std::uint32_t scales,
-                                     std::uint32_t zeros) {
-#pragma unroll
-    for (int i = 0; i < Count; ++i) {
-      pairs[i] = fma_pair(pairs[i], scales, zeros);
-    }
-  }
-
   /// products[slot quad, 8 further][queries 2 spot, one further] of a tile's keys.
   __device__ void multiply_keys(int set, float (&products)[4]) const {
     float odd[4] = {};
@@ -177,12 +148,17 @@ struct AttendTile {
       for (int half = 0; half < 2; ++half) {
         const int slot = quad + 8 * half;
         std::uint32_t words[KeyPieces::kWords];
-        read_words(KeyRows::codes(stages.reading(), slot) + (piece * 4 + spot) * KeyPieces::kBytes,
-                   words);
+        read_words(
+            stages.reading() + slot * KeyPieces::kRowBytes + (piece * 4 + spot) * KeyPieces::kBytes,
+            words);
         spread_piece<KeyPlaces>(args.keys, words, pairs[half]);
         if constexpr (kKeyScales) {
           const std::uint32_t own = scale_halves<KeyClass>(
-              args.keys, keys.scale(stages.reading(), slot, KeyPieces::channel(piece, 0, spot)));
+              args.keys,
+              KeyRows::scale(args.keys,
+                             stages.reading(),
+                             key_apart,
+                             make_int2(slot, KeyPieces::channel(piece, 0, spot))));
           scale_pairs(pairs[half], lower_halves(own, own), upper_halves(own, own));
         }
       }
@@ -302,8 +278,8 @@ struct AttendTile {
       std::uint32_t first[ValuePieces::kWords];
       std::uint32_t second[ValuePieces::kWords];
       const int at = (piece * 8 + quad) * ValuePieces::kBytes;
-      read_words(ValueRows::codes(value_stage(), slot) + at, first);
-      read_words(ValueRows::codes(value_stage(), slot + 1) + at, second);
+      read_words(value_stage() + slot * ValuePieces::kRowBytes + at, first);
+      read_words(value_stage() + (slot + 1) * ValuePieces::kRowBytes + at, second);
       std::uint32_t lower[ValuePieces::kWords];
       std::uint32_t upper[ValuePieces::kWords];
 #pragma unroll
@@ -329,7 +305,10 @@ struct AttendTile {
   /// Where there is no slot there may be anything, and a weight of 0 does not make it a number.
   [[nodiscard]] __device__ std::uint32_t value_scale(const Tile& tile, int slot, int piece) const {
     const std::uint32_t stored =
-        values.scale(value_stage(), slot, ValuePieces::channel(piece, 0, quad));
+        ValueRows::scale(args.values,
+                         value_stage(),
+                         value_apart,
+                         make_int2(slot, ValuePieces::channel(piece, 0, quad)));
     return slot < tile.count ? scale_halves<ValueClass>(args.values, stored) : 0;
   }
 
@@ -366,16 +345,10 @@ struct AttendTile {
     if (tile.count == 0) {
       return;
     }
-    std::uint8_t* const to = stages.filling();
     if (tile.count < kTileSlots) {
-      ValueRows::pad(to + KeyRows::kBytes, tile.count);
+      ValueRows::pad(stages.filling() + KeyRows::kBytes, tile.count);
     }
-    if (lane == 0) {
-      const unsigned barrier = stages.expect(keys.bytes(tile.count) + values.bytes(tile.count));
-      keys.copy(to, tile.slot, tile.count, barrier);
-      values.copy(to + KeyRows::kBytes, tile.slot, tile.count, barrier);
-    }
-    stages.filled();
+    stages.fill(copy, tile.slot, tile.count);
   }
 
   /// Leaves the warp's sums in shared memory.

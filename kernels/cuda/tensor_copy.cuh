@@ -6,8 +6,8 @@
 
 namespace kvg::kernels {
 
-// Copies of boxes of a tensor between global and shared memory by Hopper's copy unit (sm_90 and
-// later), and the barriers in shared memory that tell of their arrival.
+// Copies of rows and of boxes of a tensor between global and shared memory by Hopper's copy unit
+// (sm_90 and later), and the barriers in shared memory that tell of their arrival.
 
 /// Where a box begins.
 struct BoxStart {
@@ -69,6 +69,21 @@ __device__ inline void load_box(void* shared,
       "r"(start.at[1]),
       "r"(start.at[2]),
       "r"(start.at[3]),
+      "r"(barrier_address(arrived))
+      : "memory");
+}
+
+/// A multiple of 16 bytes from and to multiples of 16.
+__device__ inline void load_bytes(void* shared,
+                                  const void* from,
+                                  unsigned bytes,
+                                  std::uint64_t& arrived) {
+  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+          "r"(to),
+      "l"(from),
+      "r"(bytes),
       "r"(barrier_address(arrived))
       : "memory");
 }
