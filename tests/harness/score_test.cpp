@@ -84,7 +84,9 @@ TEST_F(Score, ScoresAsStreamDoes) {
     ASSERT_EQ(actual.size(), expected.size());
     for (std::size_t i = 0; i < expected.size(); ++i) {
       const std::string what = std::string(model) + ", " + expected[i].policy;
-      EXPECT_NEAR(*actual[i].perplexity / *expected[i].perplexity, 1.0, 1e-4) << what;
+      // A codec of 8 bits turns roundings into steps of its codes: the bound of its oracles.
+      const double bound = expected[i].policy.find('+') == std::string::npos ? 1e-4 : 2e-3;
+      EXPECT_NEAR(*actual[i].perplexity / *expected[i].perplexity, 1.0, bound) << what;
       EXPECT_NEAR(*actual[i].perplexity_stderr / *expected[i].perplexity_stderr, 1.0, 1e-3) << what;
       // A near-tie may fall either way.
       EXPECT_NEAR(*actual[i].accuracy, *expected[i].accuracy, 1.5 / 267) << what;
@@ -94,7 +96,8 @@ TEST_F(Score, ScoresAsStreamDoes) {
       EXPECT_DOUBLE_EQ(*actual[i].kept_fraction, *expected[i].kept_fraction) << what;
       ASSERT_EQ(actual[i].samples.size(), 3U);
       for (std::size_t sample = 0; sample < 3; ++sample) {
-        EXPECT_NEAR(*actual[i].samples[sample].nll_sum, *expected[i].samples[sample].nll_sum, 0.02)
+        EXPECT_NEAR(
+            *actual[i].samples[sample].nll_sum, *expected[i].samples[sample].nll_sum, 200 * bound)
             << what;
       }
     }

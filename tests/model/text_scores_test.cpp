@@ -71,14 +71,19 @@ class TextScores : public testing::TestWithParam<Target> {
 
   // In f32 the perplexities agree to 1e-4, the contract of the pass, and every likelihood to the
   // rounding of sums in another order through eight layers. Half types round every activation:
-  // there tokens differ by more, independently, so that their mean differs by less.
+  // there tokens differ by more, independently, so that their mean differs by less. A codec turns a
+  // rounding of an element into a step of its code, so that single tokens move by hundredths, and
+  // perplexities of 8 bits by what they are held to against the oracles.
   void expect_close(const Scores& actual, const Scores& expected, const std::string& what) {
     const bool exact = GetParam().compute == DType::kF32;
+    const bool coded = what.find("int8") != std::string::npos || what.starts_with("kivi");
     ASSERT_EQ(actual.size(), expected.size()) << what;
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      ASSERT_NEAR(actual[i].nll, expected[i].nll, exact ? 1e-3 : 0.5) << what << ", token " << i;
+      ASSERT_NEAR(actual[i].nll, expected[i].nll, exact ? (coded ? 5e-2 : 1e-3) : 0.5)
+          << what << ", token " << i;
     }
-    const double mean_bound = exact ? 1e-4 : 0.1 / std::sqrt(static_cast<double>(expected.size()));
+    const double mean_bound =
+        exact ? (coded ? 2e-3 : 1e-4) : 0.1 / std::sqrt(static_cast<double>(expected.size()));
     EXPECT_NEAR(std::exp(mean_nll(actual) - mean_nll(expected)), 1.0, mean_bound) << what;
   }
 
