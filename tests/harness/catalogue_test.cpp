@@ -8,28 +8,13 @@
 
 #include "harness/session.h"
 #include "kvcompress/codec.h"
+#include "tests/harness/session_ears.h"
 #include "tests/support/expect_throw.h"
 
 namespace kvg::harness {
 namespace {
 
 using testing_support::expect_invalid;
-
-class Keep final : public Reporter {
- public:
-  void add(const Record& record) override { records_.push_back(record); }
-
-  std::vector<Record> records_;
-};
-
-class Ears final : public Listener {
- public:
-  void warn(const std::string& line) override { warnings_.push_back(line); }
-  void progress(std::string_view /*what*/, std::size_t /*done*/, std::size_t /*total*/) override {}
-  void idle() override {}
-
-  std::vector<std::string> warnings_;
-};
 
 class Catalogue : public testing::Test {
  protected:

@@ -1,56 +1,24 @@
 // The gate as a build calls it: exit codes and what it says.
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include <algorithm>
 #include <gtest/gtest.h>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <sys/wait.h>
-#include <unistd.h>
+
+#include "tests/harness/program_fixture.h"
 
 namespace kvg::harness {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 
-class Gate : public testing::Test {
+class Gate : public ProgramFixture {
  protected:
-  Gate()
-      : folder_(fs::path(testing::TempDir()) /
-                ("kvg_gate_" + std::to_string(getpid()) + "_" +
-                 std::string(testing::UnitTest::GetInstance()->current_test_info()->name()))) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  /// Runs `kvgauge ARGUMENTS` inside the test's folder and yields its exit code.
-  int run(const std::string& arguments) {
-    const std::string command = "cd '" + folder_.string() + "' && '" KVG_PROGRAM "' " + arguments +
-                                " >stdout.txt 2>stderr.txt </dev/null";
-    const int status = std::system(command.c_str());
-    out_ = read("stdout.txt");
-    err_ = read("stderr.txt");
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
   void expect_unusable(const std::string& arguments, const std::string& part) {
     EXPECT_EQ(run(arguments), 2) << arguments;
     EXPECT_NE(err_.find(part), std::string::npos) << arguments << "\n" << err_;
     EXPECT_EQ(std::count(err_.begin(), err_.end(), '\n'), 1) << err_;
     EXPECT_EQ(out_, "") << arguments;
-  }
-
-  [[nodiscard]] std::string read(const std::string& name) const {
-    std::ifstream file(folder_ / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-
-  void write(const std::string& name, const std::string& content) const {
-    std::ofstream(folder_ / name, std::ios::binary) << content;
   }
 
   /// Measures a run into a.json; b.json is the same but for what `change` does to its first record.
@@ -64,10 +32,6 @@ class Gate : public testing::Test {
     change(document);
     write("b.json", document.dump());
   }
-
-  fs::path folder_;
-  std::string out_;
-  std::string err_;
 };
 
 json& first(json& document) {

@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <gtest/gtest.h>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <sys/wait.h>
-#include <unistd.h>
 #include <vector>
+
+#include "tests/harness/program_fixture.h"
 
 namespace kvg::harness {
 namespace {
@@ -18,46 +16,14 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-class Program : public testing::Test {
+class Program : public ProgramFixture {
  protected:
-  Program()
-      : folder_(fs::path(testing::TempDir()) /
-                ("kvg_program_" + std::to_string(getpid()) + "_" +
-                 std::string(testing::UnitTest::GetInstance()->current_test_info()->name()))) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  /// Runs `kvgauge ARGUMENTS` inside the test's folder and yields its exit code.
-  int run(const std::string& arguments) {
-    const std::string command = "cd '" + folder_.string() + "' && '" KVG_PROGRAM "' " + arguments +
-                                " >stdout.txt 2>stderr.txt </dev/null";
-    const int status = std::system(command.c_str());
-    out_ = read("stdout.txt");
-    err_ = read("stderr.txt");
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  }
-
   void expect_refused(const std::string& arguments, const std::string& part) {
     EXPECT_EQ(run(arguments), 1) << arguments;
     EXPECT_NE(err_.find(part), std::string::npos) << arguments << "\n" << err_;
     EXPECT_LE(std::ranges::count(err_, '\n'), 6) << err_;
     EXPECT_EQ(out_, "") << arguments;
   }
-
-  [[nodiscard]] std::string read(const std::string& name) const {
-    std::ifstream file(folder_ / name, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
-
-  void write(const std::string& name, const std::string& content) const {
-    std::ofstream(folder_ / name, std::ios::binary) << content;
-  }
-
-  fs::path folder_;
-  std::string out_;
-  std::string err_;
 };
 
 constexpr const char* kSmall = "run --device cpu --max-tokens 24 --num-samples 1 --warmup 1 ";

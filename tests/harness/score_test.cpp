@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "harness/session.h"
+#include "tests/harness/session_ears.h"
 #include "tests/support/expect_throw.h"
 #include "tests/support/temp_folder.h"
 
@@ -13,20 +14,6 @@ namespace kvg::harness {
 namespace {
 
 using testing_support::expect_invalid;
-
-class Keep final : public Reporter {
- public:
-  void add(const Record& record) override { records_.push_back(record); }
-
-  std::vector<Record> records_;
-};
-
-class Ears final : public Listener {
- public:
-  void warn(const std::string& /*line*/) override {}
-  void progress(std::string_view /*what*/, std::size_t /*done*/, std::size_t /*total*/) override {}
-  void idle() override {}
-};
 
 class Score : public testing::Test {
  protected:

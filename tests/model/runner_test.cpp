@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <gtest/gtest.h>
-#include <ostream>
 
 #include "kernels/core/error.h"
 #include "tests/model/shipped_model.h"
+#include "tests/model/shipped_targets.h"
 #include "tests/support/expect_throw.h"
 
 namespace kvg::model {
@@ -27,27 +27,6 @@ double relative_error(std::span<const float> actual, std::span<const float> expe
   }
   return worst / largest;
 }
-
-// The devices of this test program and what they compute in.
-struct Target {
-  const char* model;
-  const char* device;
-  DType compute;
-};
-
-std::ostream& operator<<(std::ostream& out, const Target& value) {
-  return out << value.model << ' ' << name_of(value.compute);
-}
-
-#ifdef KVG_TEST_GPU
-constexpr Target kTargets[] = {{"tiny-llama", "cuda", DType::kF32},
-                               {"tiny-llama", "cuda", DType::kBF16},
-                               {"tiny-neox", "cuda", DType::kF32},
-                               {"tiny-neox", "cuda", DType::kF16}};
-#else
-constexpr Target kTargets[] = {{"tiny-llama", "cpu", DType::kF32},
-                               {"tiny-neox", "cpu", DType::kF32}};
-#endif
 
 // Sums run in another order when another number of rows is computed at once: a few roundings of the
 // compute type, grown through eight layers.
