@@ -65,6 +65,14 @@ Json settings_of(const Record& record) {
   return settings;
 }
 
+Json positions_of(const Record& record) {
+  Json bins = Json::array();
+  for (const PositionNll& bin : record.nll_by_position) {
+    bins.push_back({{"from", bin.from}, {"to", bin.to}, {"nll", bin.nll}});
+  }
+  return bins;
+}
+
 Json answer_of(const Answer& answer) {
   return {{"task", answer.task},
           {"depth", answer.depth ? Json(*answer.depth) : Json(nullptr)},
@@ -100,6 +108,7 @@ Json to_json(const Record& record) {
         dot == std::string::npos ? result[key] : result[key.substr(0, dot)][key.substr(dot + 1)];
     place = std::visit(ToJson{}, column.get(record));
   }
+  result["nll_by_position"] = positions_of(record);
   result["settings"] = settings_of(record);
   result["samples"] = samples_of(record);
   return result;

@@ -49,6 +49,13 @@ struct MemoryFigures {
   std::optional<std::int64_t> unaccounted_bytes;  ///< process less reserved; may be negative
 };
 
+/// How well a stretch of positions was predicted, over all samples.
+struct PositionNll {
+  std::int32_t from = 0;  ///< first position of a sample, its BOS at 0
+  std::int32_t to = 0;    ///< the one after the last
+  double nll = 0.0;       ///< mean of the scored tokens there
+};
+
 enum class Status { kOk, kFailed };
 
 /// One row: a model, a text and a policy, with everything measured of it. What was not measured, or
@@ -72,7 +79,11 @@ struct Record {
   std::optional<std::int64_t> context;  ///< task: most tokens of a prompt
 
   std::optional<double> ttft;
+  std::optional<double> ttft_low;  ///< of the Student 95 % interval of the samples' mean
+  std::optional<double> ttft_high;
   std::optional<double> tpot;
+  std::optional<double> tpot_low;
+  std::optional<double> tpot_high;
   std::optional<double> throughput;
   std::optional<double> prefill_throughput;  ///< speed alone
   std::optional<double> decode_throughput;   ///< speed alone
@@ -82,11 +93,19 @@ struct Record {
   std::optional<double> total_time;
   std::optional<double> perplexity;
   std::optional<double> perplexity_stderr;
-  std::optional<double> accuracy;       ///< task: the mean over tasks of their mean scores
-  std::optional<double> accuracy_low;   ///< task: of its 95 % interval
-  std::optional<double> accuracy_high;  ///< task: likewise
-  std::string worst_task;               ///< task: the one with the lowest mean score
+  std::optional<double> bits_per_byte;       ///< of the text that was scored
+  std::vector<PositionNll> nll_by_position;  ///< equal stretches of a sample's scored positions
+  std::optional<double> accuracy;            ///< task: the mean over tasks of their mean scores
+  std::optional<double> accuracy_low;        ///< of its bootstrap 95 % interval over samples
+  std::optional<double> accuracy_high;       ///< likewise
+  std::string worst_task;                    ///< task: the one with the lowest mean score
   std::optional<double> worst_task_accuracy;
+  /// Against the baseline's row of the same run, token by token; empty without one.
+  std::optional<double> delta_nll;  ///< mean of the policy's less the baseline's, in nats
+  std::optional<double> delta_nll_stderr;
+  std::optional<double> kl_mean;  ///< of the next token's distribution, KL(baseline || policy)
+  std::optional<double> kl_p99;
+  std::optional<double> top1_agreement;  ///< share of tokens whose arg-max is the baseline's
   std::int64_t eval_tokens = 0;
   std::optional<double> final_cache_size;
   std::optional<kvcompress::KeptEntries>

@@ -12,6 +12,47 @@
 #include "kernels/core/error.h"
 
 namespace kvg::harness {
+namespace {
+
+// Stretches of a sample for which likelihoods are told apart.
+constexpr std::int32_t kStretches = 20;
+
+// The position of a sample's first scored token; all after it are scored.
+std::int32_t first_scored(const Trace& trace) {
+  return trace.tokens - static_cast<std::int32_t>(trace.nll.size());
+}
+
+std::vector<PositionNll> nll_by_position(std::span<const Trace> traces) {
+  std::int32_t first = traces.front().tokens;
+  std::int32_t last = 0;
+  for (const Trace& trace : traces) {
+    first = std::min(first, first_scored(trace));
+    last = std::max(last, trace.tokens);
+  }
+  std::vector<PositionNll> bins;
+  const std::int64_t count = std::min(kStretches, last - first);
+  for (std::int64_t i = 0; i < count; ++i) {
+    PositionNll bin{.from = first + static_cast<std::int32_t>(i * (last - first) / count),
+                    .to = first + static_cast<std::int32_t>((i + 1) * (last - first) / count)};
+    double sum = 0.0;
+    std::int64_t tokens = 0;
+    for (const Trace& trace : traces) {
+      const std::int32_t from = std::max(bin.from, first_scored(trace));
+      for (std::int32_t at = from; at < std::min(bin.to, trace.tokens); ++at) {
+        sum += trace.nll[static_cast<std::size_t>(at - first_scored(trace))];
+        ++tokens;
+      }
+    }
+    // A split sample shorter than the others may leave a stretch that no sample scores.
+    if (tokens > 0) {
+      bin.nll = sum / static_cast<double>(tokens);
+      bins.push_back(bin);
+    }
+  }
+  return bins;
+}
+
+}  // namespace
 
 void keep_score(Trace& trace, const model::TokenScore& score, std::int32_t target) {
   if (!std::isfinite(score.nll)) {
@@ -59,6 +100,7 @@ void summarise_quality(const Workload& workload, std::span<const Trace> traces, 
     record.perplexity = quality.value;
     record.perplexity_stderr = quality.standard_error;
     record.accuracy = static_cast<double>(correct) / static_cast<double>(record.eval_tokens);
+    record.nll_by_position = nll_by_position(traces);
   }
 }
 

@@ -27,6 +27,14 @@ inline Record measured_record() {
   record.total_time = 7.375;
   record.perplexity = 29.125;
   record.perplexity_stderr = 0.5;
+  record.bits_per_byte = 1.625;
+  record.nll_by_position = {{.from = 1, .to = 1000, .nll = 3.5},
+                            {.from = 1000, .to = 2000, .nll = 3.25}};
+  record.delta_nll = 0.0703125;
+  record.delta_nll_stderr = 0.001953125;
+  record.kl_mean = 0.09375;
+  record.kl_p99 = 1.125;
+  record.top1_agreement = 0.875;
   record.accuracy = 0.34375;
   record.eval_tokens = 5997;
   record.final_cache_size = 256.0;
@@ -85,6 +93,13 @@ inline Record unscored_record() {
   record.throughput = 12345.6;
   record.perplexity = {};
   record.perplexity_stderr = {};
+  record.bits_per_byte = {};
+  record.nll_by_position = {};
+  record.delta_nll = {};
+  record.delta_nll_stderr = {};
+  record.kl_mean = {};
+  record.kl_p99 = {};
+  record.top1_agreement = {};
   record.accuracy = {};
   record.final_cache_size = 12.5;
   record.memory->process_bytes = {};

@@ -39,6 +39,17 @@ TEST(JsonReporter, WritesEveryFieldOfTheContract) {
                             "total_time",
                             "perplexity",
                             "perplexity_stderr",
+                            "bits_per_byte",
+                            "nll_by_position",
+                            "delta_nll",
+                            "delta_nll_stderr",
+                            "kl_mean",
+                            "kl_p99",
+                            "top1_agreement",
+                            "ttft_low",
+                            "ttft_high",
+                            "tpot_low",
+                            "tpot_high",
                             "accuracy",
                             "eval_tokens",
                             "final_cache_size",
@@ -100,6 +111,26 @@ TEST(JsonReporter, WritesWhatIsKeptAndHeld) {
   EXPECT_EQ(record.at("bits_per_element"), 5.25);
   EXPECT_EQ(record.at("kv_bytes"), 2);
   EXPECT_EQ(record.at("kv_bytes_read_per_step"), 4096);
+}
+
+TEST(JsonReporter, WritesWhatSetsARowAgainstTheBaseline) {
+  const json records = run_document().at("records");
+  const json& record = records.at(0);
+  EXPECT_EQ(record.at("delta_nll"), 0.0703125);
+  EXPECT_EQ(record.at("delta_nll_stderr"), 0.001953125);
+  EXPECT_EQ(record.at("kl_mean"), 0.09375);
+  EXPECT_EQ(record.at("kl_p99"), 1.125);
+  EXPECT_EQ(record.at("top1_agreement"), 0.875);
+  EXPECT_TRUE(records.at(1).at("kl_mean").is_null());
+}
+
+TEST(JsonReporter, WritesPerplexityByPosition) {
+  const json records = run_document().at("records");
+  EXPECT_EQ(records.at(0).at("bits_per_byte"), 1.625);
+  EXPECT_EQ(records.at(0).at("nll_by_position"),
+            (json{{{"from", 1}, {"to", 1000}, {"nll", 3.5}},
+                  {{"from", 1000}, {"to", 2000}, {"nll", 3.25}}}));
+  EXPECT_EQ(records.at(1).at("nll_by_position"), json::array());
 }
 
 TEST(JsonReporter, WritesTheLimitInTheRow) {

@@ -45,6 +45,38 @@ TEST(SummariseText, PoolsSamplesAsDefined) {
   EXPECT_DOUBLE_EQ(*record.itl_p50, 2.5);
 }
 
+TEST(SummariseText, CutsPositionsIntoEqualStretches) {
+  // 40 scored positions, 60 to 99, and 10 of a shorter sample, 60 to 69; every stretch has two.
+  std::vector<Trace> traces{trace({1.0}, std::vector(40, 1.0), 0),
+                            trace({1.0}, std::vector(10, 4.0), 0)};
+  traces[0].tokens = 100;
+  traces[1].tokens = 70;
+  traces[0].nll[1] = 4.0;
+  traces[0].nll[39] = 3.0;
+  Record record;
+  summarise_text({.dataset = "text", .sha256 = "", .samples = {}}, traces, record);
+  const std::vector<PositionNll>& bins = record.nll_by_position;
+  ASSERT_EQ(bins.size(), 20U);
+  EXPECT_EQ(bins[0].from, 60);
+  EXPECT_EQ(bins[0].to, 62);
+  EXPECT_DOUBLE_EQ(bins[0].nll, (1.0 + 4.0 + 4.0 + 4.0) / 4.0);
+  EXPECT_DOUBLE_EQ(bins[4].nll, 2.5);
+  EXPECT_DOUBLE_EQ(bins[5].nll, 1.0);
+  EXPECT_EQ(bins[19].from, 98);
+  EXPECT_EQ(bins[19].to, 100);
+  EXPECT_DOUBLE_EQ(bins[19].nll, 2.0);
+}
+
+TEST(SummariseText, HasNoMoreStretchesThanPositions) {
+  Record record;
+  summarise_text({.dataset = "text", .sha256 = "", .samples = {}}, two_samples(), record);
+  ASSERT_EQ(record.nll_by_position.size(), 3U);
+  EXPECT_EQ(record.nll_by_position[0].from, 1);
+  EXPECT_EQ(record.nll_by_position[0].to, 2);
+  EXPECT_DOUBLE_EQ(record.nll_by_position[0].nll, (std::log(2.0) + std::log(32.0)) / 2.0);
+  EXPECT_EQ(record.nll_by_position[2].to, 4);
+}
+
 TEST(SummariseText, LeavesQualityOfRandomIdsOut) {
   Record record;
   summarise_text(
@@ -52,6 +84,7 @@ TEST(SummariseText, LeavesQualityOfRandomIdsOut) {
   EXPECT_FALSE(record.perplexity);
   EXPECT_FALSE(record.perplexity_stderr);
   EXPECT_FALSE(record.accuracy);
+  EXPECT_TRUE(record.nll_by_position.empty());
   EXPECT_EQ(record.eval_tokens, 4);
 }
 
