@@ -18,6 +18,9 @@ enum class ColumnType { kText, kInteger, kReal, kFlag };
 /// Which tables on the console show a column.
 enum class Shown { kNever, kAlways, kOnCuda, kOnCpu, kOnTasks };
 
+/// Which of two figures a reader would rather have.
+enum class Better { kNeither, kLower, kHigher };
+
 /// One column of everything that is printed or written: the table, CSV and JSON read this alone.
 struct Column {
   std::string_view key;  ///< of JSON; "memory.kv_bytes" lies in an object, CSV joins it by '_'
@@ -27,6 +30,7 @@ struct Column {
   std::string_view heading{};  ///< on the console
   Shown shown = Shown::kNever;
   std::string (*show)(double) = nullptr;  ///< digits on the console, for reals
+  Better better = Better::kNeither;       ///< what a report marks as best
 };
 
 /// Every column; those shown on the console are in the order of the table.
