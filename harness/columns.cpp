@@ -176,16 +176,6 @@ constexpr Column higher_wins(Column column) {
   return column;
 }
 
-constexpr Column lower_wins(Column column) {
-  column.better = Better::kLower;
-  return column;
-}
-
-constexpr Column higher_wins(Column column) {
-  column.better = Better::kHigher;
-  return column;
-}
-
 constexpr std::array kColumns{
     shown(text<&Record::method>("method"), "Method", nullptr),
     text<&Record::policy>("policy"),
@@ -202,21 +192,20 @@ constexpr std::array kColumns{
           nullptr,
           Shown::kOnTasks),
     shown(count<&Record::context>("context", "tokens"), "Context", nullptr, Shown::kOnTasks),
-    lower_wins(lower_wins(shown(figure<&Record::ttft>("ttft", "s"), "TTFT(s)", four_digits))),
+    lower_wins(shown(figure<&Record::ttft>("ttft", "s"), "TTFT(s)", four_digits)),
     figure<&Record::ttft_low>("ttft_low", "s"),
     figure<&Record::ttft_high>("ttft_high", "s"),
-    lower_wins(lower_wins(shown(figure<&Record::tpot>("tpot", "s"), "TPOT(s)", four_digits))),
+    lower_wins(shown(figure<&Record::tpot>("tpot", "s"), "TPOT(s)", four_digits)),
     figure<&Record::tpot_low>("tpot_low", "s"),
     figure<&Record::tpot_high>("tpot_high", "s"),
-    higher_wins(
-        higher_wins(shown(figure<&Record::throughput>("throughput", "tokens/s"), "Thruput", rate))),
+    higher_wins(shown(figure<&Record::throughput>("throughput", "tokens/s"), "Thruput", rate)),
     figure<&Record::prefill_throughput>("prefill_throughput", "tokens/s"),
     figure<&Record::decode_throughput>("decode_throughput", "tokens/s"),
     figure<&Record::itl_p50>("itl_p50", "s"),
     figure<&Record::itl_p90>("itl_p90", "s"),
     figure<&Record::itl_p99>("itl_p99", "s"),
     figure<&Record::total_time>("total_time", "s"),
-    lower_wins(lower_wins(shown(figure<&Record::perplexity>("perplexity", ""), "PPL", rate))),
+    lower_wins(shown(figure<&Record::perplexity>("perplexity", ""), "PPL", rate)),
     figure<&Record::perplexity_stderr>("perplexity_stderr", ""),
     figure<&Record::bits_per_byte>("bits_per_byte", "bits"),
     figure<&Record::delta_nll>("delta_nll", "nats"),
@@ -224,30 +213,28 @@ constexpr std::array kColumns{
     figure<&Record::kl_mean>("kl_mean", "nats"),
     figure<&Record::kl_p99>("kl_p99", "nats"),
     figure<&Record::top1_agreement>("top1_agreement", ""),
-    higher_wins(higher_wins(shown(figure<&Record::accuracy>("accuracy", ""), "Acc", share))),
+    higher_wins(shown(figure<&Record::accuracy>("accuracy", ""), "Acc", share)),
     figure<&Record::accuracy_low>("accuracy_low", ""),
     figure<&Record::accuracy_high>("accuracy_high", ""),
     shown(Column{.key = "worst_task", .type = kText, .get = known_text_of<&Record::worst_task>},
           "Worst",
           nullptr,
           Shown::kOnTasks),
-    higher_wins(higher_wins(shown(figure<&Record::worst_task_accuracy>("worst_task_accuracy", ""),
-                                  "WorstAcc",
-                                  share,
-                                  Shown::kOnTasks))),
+    higher_wins(shown(figure<&Record::worst_task_accuracy>("worst_task_accuracy", ""),
+                      "WorstAcc",
+                      share,
+                      Shown::kOnTasks)),
     Column{.key = "eval_tokens", .type = kInteger, .get = eval_tokens},
+    lower_wins(shown({.key = "peak_vram_gb", .type = kReal, .unit = "GB", .get = peak_vram},
+                     "VRAM(GB)",
+                     four_digits,
+                     Shown::kOnCuda)),
+    lower_wins(shown({.key = "peak_memory_gb", .type = kReal, .unit = "GB", .get = peak_gigabytes},
+                     "Mem(GB)",
+                     four_digits,
+                     Shown::kOnCpu)),
     lower_wins(
-        lower_wins(shown({.key = "peak_vram_gb", .type = kReal, .unit = "GB", .get = peak_vram},
-                         "VRAM(GB)",
-                         four_digits,
-                         Shown::kOnCuda))),
-    lower_wins(lower_wins(
-        shown({.key = "peak_memory_gb", .type = kReal, .unit = "GB", .get = peak_gigabytes},
-              "Mem(GB)",
-              four_digits,
-              Shown::kOnCpu))),
-    lower_wins(lower_wins(
-        shown(figure<&Record::final_cache_size>("final_cache_size", "entries"), "Cache", entries))),
+        shown(figure<&Record::final_cache_size>("final_cache_size", "entries"), "Cache", entries)),
     Column{.key = "kept_entries.mean",
            .type = kReal,
            .unit = "entries",
