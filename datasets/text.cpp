@@ -2,15 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
+#include <nlohmann/json.hpp>
 #include <system_error>
-#include <utility>
-#include <vector>
 
+#include "datasets/text_file.h"
 #include "kernels/core/assets.h"
 #include "kernels/core/error.h"
 #include "kernels/core/sha256.h"
-#include "kernels/core/utf8.h"
 
 namespace kvg::datasets {
 namespace {
@@ -18,8 +16,6 @@ namespace {
 constexpr std::array<std::string_view, 4> kShipped = {
     "persuasion", "doctor-moreau", "looking-glass", "wikitext2-test"};
 constexpr std::string_view kSuffix = ".txt";
-constexpr std::size_t kLargestText = std::size_t{256} << 20U;
-constexpr std::streamsize kBlock = 1 << 20;
 
 std::string shipped_list() {
   std::string list;
@@ -54,23 +50,6 @@ Text find_text(std::string_view name_or_path) {
   return {.name = std::string(name), .file = file, .content = {}, .sha256 = {}};
 }
 
-std::string read_file(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string bytes;
-  std::vector<char> block(kBlock);
-  while (in.read(block.data(), kBlock) || in.gcount() > 0) {
-    bytes.append(block.data(), static_cast<std::size_t>(in.gcount()));
-    // A device may never end.
-    if (bytes.size() > kLargestText) {
-      throw DataError(file.string() + ": more than the 256 MiB that a text may have");
-    }
-  }
-  if (!in.eof()) {
-    throw DataError(file.string() + ": not readable");
-  }
-  return bytes;
-}
-
 void crlf_to_lf(std::string& text) {
   std::size_t out = 0;
   for (std::size_t in = 0; in < text.size(); ++in) {
@@ -82,6 +61,22 @@ void crlf_to_lf(std::string& text) {
   text.resize(out);
 }
 
+// Of a corpus of JSON lines; an empty line between two documents, as GPTQ's tool joins them.
+std::string join_documents(const Text& text) {
+  std::string joined;
+  bool first = true;
+  each_json_line(
+      text.content, text.file, [&](const nlohmann::json& line, const std::string& where) {
+        joined += (first ? "" : "\n\n") + text_of(line, "text", where);
+        first = false;
+        return true;
+      });
+  if (joined.empty()) {
+    throw DataError(text.file.string() + ": the text is empty");
+  }
+  return joined;
+}
+
 }  // namespace
 
 std::vector<std::string> shipped_texts() {
@@ -90,15 +85,11 @@ std::vector<std::string> shipped_texts() {
 
 Text load_text(std::string_view name_or_path) {
   Text text = find_text(name_or_path);
-  text.content = read_file(text.file);
-  if (text.content.empty()) {
-    throw DataError(text.file.string() + ": the text is empty");
-  }
-  const std::size_t bad = first_invalid_utf8(text.content);
-  if (bad != std::string_view::npos) {
-    throw DataError(text.file.string() + ": not UTF-8: invalid at byte " + std::to_string(bad));
-  }
+  text.content = read_text_file(text.file);
   text.sha256 = sha256_hex(text.content);
+  if (is_json_lines(text.file)) {
+    text.content = join_documents(text);
+  }
   crlf_to_lf(text.content);
   return text;
 }

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <numeric>
 
+#include "datasets/metrics/words.h"
 #include "datasets/text.h"
 
 namespace kvg::datasets {
@@ -66,14 +66,6 @@ std::vector<std::string> split_sentences(std::string_view text) {
   return sentences;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](unsigned char letter) {
-    return static_cast<char>(std::tolower(letter));
-  });
-  return out;
-}
-
 }  // namespace
 
 std::string Draw::digits(int count) {
@@ -122,9 +114,9 @@ void add_line(std::string_view sentence, std::string& text) {
 }
 
 double score_all(std::string_view answer, std::span<const std::string> references) {
-  const std::string said = lower(answer);
+  const std::string said = lower_case(answer);
   const auto held = std::ranges::count_if(references, [&said](const std::string& reference) {
-    return said.find(lower(reference)) != std::string::npos;
+    return said.find(lower_case(reference)) != std::string::npos;
   });
   return static_cast<double>(held) / static_cast<double>(references.size());
 }
