@@ -42,6 +42,7 @@ struct Experiment {
   std::uint64_t seed = 0;              ///< of random ids, synthetic weights and tasks
   std::string device = "auto";
   std::string dtype = "auto";
+  std::string variant{};  ///< what sets it apart from others of its grid: "batch 4"; for titles
 };
 
 /// One count that can be given: its flag, where it is kept, what it may be and who uses it.

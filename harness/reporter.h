@@ -18,6 +18,7 @@ struct TableInfo {
   std::string device;
   bool on_cuda = false;
   bool asks = false;                 ///< its samples are questions of tasks
+  std::string variant{};             ///< what sets it apart from others of its grid
   std::vector<std::string> methods;  ///< of the rows to come
 };
 

@@ -1,11 +1,9 @@
 #include "harness/session.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
 
 #include "harness/bounds.h"
-#include "harness/calibration.h"
 #include "harness/columns.h"
 #include "harness/meter.h"
 #include "harness/summary.h"
@@ -57,54 +55,7 @@ std::vector<WantedPolicy> parse_policies(const std::vector<std::string>& given,
   return wanted;
 }
 
-DType compute_dtype(const Experiment& experiment,
-                    const kernels::DeviceInfo& device,
-                    const model::Config& config) {
-  if (experiment.dtype == "auto") {
-    return device.kind == kernels::DeviceKind::kCpu ? DType::kF32 : config.dtype;
-  }
-  constexpr std::array kTypes{DType::kF32, DType::kF16, DType::kBF16};
-  const auto* const found =
-      std::ranges::find(kTypes, experiment.dtype, [](DType dtype) { return name_of(dtype); });
-  if (found == kTypes.end()) {
-    throw InvalidArgument("no dtype named \"" + experiment.dtype +
-                          "\"; known: auto, f32, f16, bf16");
-  }
-  if (device.kind == kernels::DeviceKind::kCpu && *found != DType::kF32) {
-    throw InvalidArgument("--dtype " + experiment.dtype +
-                          " is not supported on the cpu, which computes in f32; weights keep their "
-                          "16-bit form there. Allowed: auto, f32");
-  }
-  return *found;
-}
-
-std::unique_ptr<kernels::Backend> open_backend(const Experiment& experiment,
-                                               const model::Config& config) {
-  const kernels::DeviceInfo device = kernels::find_device(experiment.device);
-  return kernels::make_backend(device,
-                               {.compute = compute_dtype(experiment, device, config),
-                                .threads = experiment.threads.value_or(0),
-                                .memory_limit = experiment.memory_limit.value_or(0)});
-}
-
-// What a run may hold, and who says so.
-struct Bound {
-  std::size_t bytes = 0;
-  std::string name;
-};
-
-Bound bound_of(const Experiment& experiment, const kernels::DeviceInfo& device) {
-  // The cpu's free memory changes as the system gives up caches; what it has is a hard bound.
-  const bool on_cpu = device.kind == kernels::DeviceKind::kCpu;
-  Bound bound = on_cpu ? Bound{device.total_bytes, "the memory of this machine"}
-                       : Bound{device.free_bytes, "the free memory of " + device.id};
-  if (experiment.memory_limit && *experiment.memory_limit < bound.bytes) {
-    bound = {*experiment.memory_limit, "--memory-limit"};
-  }
-  return bound;
-}
-
-std::string arithmetic(const PlannedRow& row, const Bound& bound) {
+std::string arithmetic(const PlannedRow& row, const Subject::Bound& bound) {
   const auto part = [](std::string_view name, std::size_t bytes) {
     return std::string(name) + " " + gigabytes(static_cast<double>(bytes));
   };
@@ -123,16 +74,15 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
-Session::Session(const Experiment& experiment, Listener& listener)
+Session::Session(const Experiment& experiment, Listener& listener, std::shared_ptr<Subject> subject)
     : experiment_(checked(experiment)),
       listener_(listener),
       protocol_(find_protocol(experiment_.protocol)),
       wanted_(parse_policies(experiment_.policies, protocol_.feed, listener)),
-      source_(model::find_model(experiment_.model, experiment_.seed)),
-      backend_(open_backend(experiment_, source_.config)),
-      clocks_(backend_->device()),
+      subject_(subject ? std::move(subject) : std::make_shared<Subject>(experiment_)),
+      clocks_(backend().device()),
       workloads_(make_workloads(
-          experiment_, source_, [&listener](const std::string& line) { listener.warn(line); })) {
+          experiment_, source(), [&listener](const std::string& line) { listener.warn(line); })) {
   drop_misfits();
   plan_rows();
 }
@@ -143,7 +93,7 @@ void Session::drop_misfits() {
   for (const WantedPolicy& wanted : wanted_) {
     try {
       kvcompress::check_policy(
-          wanted.policy, source_.config.layers, source_.config.heads, backend_->compute_dtype());
+          wanted.policy, source().config.layers, source().config.heads, backend().compute_dtype());
       policies_.push_back(wanted.policy);
     } catch (const InvalidArgument& error) {
       if (!wanted.of_suite) {
@@ -161,12 +111,12 @@ model::RunShape Session::shape_of(const Workload& workload,
   if (!protocol_.quality_only || experiment_.batch.value_or(kAuto) != kAuto) {
     return shape;
   }
-  const std::size_t bound = bound_of(experiment_, backend_->device()).bytes;
+  const std::size_t bound = subject_->bound().bytes;
   const auto fits = [&](std::int32_t batch) {
     shape.batch = batch;
-    return model::Runner::plan(source_.config, *backend_, policy, shape).total() <= bound;
+    return model::Runner::plan(source().config, backend(), policy, shape).total() <= bound;
   };
-  std::int32_t most = model::Runner::useful_batch(source_.config, *backend_, policy, shape);
+  std::int32_t most = model::Runner::useful_batch(source().config, backend(), policy, shape);
   std::int32_t least = 1;
   while (least < most) {
     const std::int32_t middle = least + (most - least + 1) / 2;
@@ -181,14 +131,14 @@ model::RunShape Session::shape_of(const Workload& workload,
 }
 
 void Session::plan_rows() {
-  const Bound bound = bound_of(experiment_, backend_->device());
+  const Subject::Bound& bound = subject_->bound();
   for (const Workload& workload : workloads_) {
     for (const kvcompress::Policy& policy : policies_) {
       const model::RunShape shape = shape_of(workload, policy);
       PlannedRow row{.workload = &workload,
                      .policy = &policy,
                      .shape = shape,
-                     .plan = model::Runner::plan(source_.config, *backend_, policy, shape),
+                     .plan = model::Runner::plan(source().config, backend(), policy, shape),
                      .does_not_fit = {}};
       if (row.plan.total() > bound.bytes) {
         row.does_not_fit = arithmetic(row, bound);
@@ -207,12 +157,13 @@ void Session::expect_some_fit() const {
 }
 
 TableInfo Session::table_of(const PlannedRow& row) const {
-  TableInfo table{.model = source_.text,
+  TableInfo table{.model = source().text,
                   .dataset = row.workload->dataset,
                   .protocol = experiment_.protocol,
-                  .device = backend_->device().id,
-                  .on_cuda = backend_->device().kind == kernels::DeviceKind::kCuda,
+                  .device = backend().device().id,
+                  .on_cuda = backend().device().kind == kernels::DeviceKind::kCuda,
                   .asks = row.workload->context.has_value(),
+                  .variant = experiment_.variant,
                   .methods = {}};
   for (const kvcompress::Policy& policy : policies_) {
     table.methods.push_back(policy.method);
@@ -221,33 +172,35 @@ TableInfo Session::table_of(const PlannedRow& row) const {
 }
 
 Environment Session::environment(const std::vector<std::string>& command) const {
-  Environment result = read_environment(backend_->device());
+  Environment result = read_environment(backend().device());
   result.command = command;
-  result.weights = {.name = source_.text, .sha256 = model::weights_hash(source_)};
+  result.weights = {.name = source().text, .sha256 = subject_->weights_sha256()};
   for (const Workload& workload : workloads_) {
     result.texts.push_back({.name = workload.dataset, .sha256 = workload.sha256});
   }
   return result;
 }
 
-std::size_t Session::run(const std::vector<std::string>& command, Reporter& reporter) {
+std::size_t Session::run(const std::vector<std::string>& command,
+                         Reporter& reporter,
+                         const Wanted& wanted) {
   const Environment where = environment(command);
-  weights_sha256_ = where.weights.sha256;
-  calibrate_device();
-  const model::Weights weights =
-      model::load_weights(source_, *backend_, [this](std::size_t done, std::size_t total) {
-        listener_.progress("loading weights", done, total);
-      });
-  listener_.idle();
+  const std::string broken = load_for(wanted);
   reporter.begin_run(where);
   std::size_t failed = 0;
   const Workload* workload = nullptr;
   for (const PlannedRow& row : rows_) {
+    if (wanted && !wanted(row)) {
+      continue;
+    }
+    if (listener_.stopping()) {
+      break;
+    }
     if (row.workload != workload) {
       workload = row.workload;
       reporter.begin_table(table_of(row));
     }
-    const Record record = run_row(row, weights);
+    const Record record = run_row(row, broken);
     listener_.idle();
     reporter.add(record);
     failed += record.status == Status::kFailed ? 1 : 0;
@@ -255,48 +208,68 @@ std::size_t Session::run(const std::vector<std::string>& command, Reporter& repo
   return failed;
 }
 
-DType Session::matrices() const {
-  return model::matrix_dtype(source_.config, backend_->device().kind, backend_->compute_dtype());
+const model::Weights& Session::weights() {
+  return subject_->weights([this](std::size_t done, std::size_t total) {
+    listener_.progress("loading weights", done, total);
+  });
 }
 
-void Session::calibrate_device() {
-  // Weights are what every step reads, so they are the least that one goes over.
-  const std::size_t weights = model::weight_bytes(source_.config, matrices());
-  const std::size_t room = bound_of(experiment_, backend_->device()).bytes / 2;
-  ceilings_ =
-      calibrate(*backend_, {.working_set = weights, .room = room}, experiment_.threads.value_or(0));
+std::string Session::load_for(const Wanted& wanted) {
+  const bool needed = std::ranges::any_of(rows_, [&wanted](const PlannedRow& row) {
+    return row.does_not_fit.empty() && (!wanted || wanted(row));
+  });
+  if (!needed || listener_.stopping()) {
+    return {};
+  }
+  static_cast<void>(subject_->ceilings());
+  try {
+    static_cast<void>(weights());
+  } catch (const std::exception& error) {
+    listener_.idle();
+    return error.what();
+  }
+  listener_.idle();
+  return {};
 }
 
-Record Session::blank_record(const PlannedRow& row) const {
+Record Session::identity_of(const PlannedRow& row) const {
   Record record;
   record.method = row.policy->method;
   record.policy = row.policy->canonical;
   record.budget_requested = row.policy->selection->requested();
-  record.model = source_.text;
+  record.model = source().text;
   record.dataset = row.workload->dataset;
   record.protocol = experiment_.protocol;
-  record.device = backend_->device().id;
-  record.dtype = name_of(backend_->compute_dtype());
-  record.on_cuda = backend_->device().kind == kernels::DeviceKind::kCuda;
+  record.device = backend().device().id;
+  record.dtype = name_of(backend().compute_dtype());
+  record.on_cuda = backend().device().kind == kernels::DeviceKind::kCuda;
   record.batch = row.shape.batch;
   record.seed = experiment_.seed;
-  record.weights_sha256 = weights_sha256_;
+  record.weights_sha256 = subject_->weights_sha256();
   record.dataset_sha256 = row.workload->sha256;
   record.settings = settings_of(experiment_);
   record.context = row.workload->context;
   record.query = row.workload->context ? task_choice(experiment_).query : std::string();
-  record.predicted_peak_bytes = static_cast<std::int64_t>(row.plan.total());
-  record.calibration = ceilings_;
   return record;
 }
 
-Record Session::run_row(const PlannedRow& row, const model::Weights& weights) {
+Record Session::blank_record(const PlannedRow& row) const {
+  Record record = identity_of(row);
+  record.predicted_peak_bytes = static_cast<std::int64_t>(row.plan.total());
+  record.calibration = subject_->ceilings();
+  return record;
+}
+
+Record Session::run_row(const PlannedRow& row, const std::string& broken) {
   Record record = blank_record(row);
   try {
     if (!row.does_not_fit.empty()) {
       throw OutOfMemory(row.does_not_fit);
     }
-    measure(row, weights, record);
+    if (!broken.empty()) {
+      throw Error(broken);
+    }
+    measure(row, record);
   } catch (const std::exception& error) {
     // Whatever was filled in before the failure is no measurement of a whole row.
     record = blank_record(row);
@@ -341,9 +314,9 @@ std::vector<Trace> Session::run_samples(const PlannedRow& row,
                         .tick = tick});
 }
 
-void Session::measure(const PlannedRow& row, const model::Weights& weights, Record& record) {
-  MemoryMeter meter(*backend_);
-  model::Runner runner({source_.config, weights}, *backend_, *row.policy, row.shape);
+void Session::measure(const PlannedRow& row, Record& record) {
+  MemoryMeter meter(backend());
+  model::Runner runner({source().config, weights()}, backend(), *row.policy, row.shape);
   const Workload& workload = *row.workload;
   warm_up(row, runner);
   meter.lap();
@@ -368,10 +341,10 @@ void Session::measure(const PlannedRow& row, const model::Weights& weights, Reco
     record.bits_per_element = runner.cache().bits_per_element();
   }
   record.memory = meter.figures();
-  keep_bounds({.config = source_.config,
-               .device = backend_->device(),
-               .matrices = matrices(),
-               .compute = backend_->compute_dtype(),
+  keep_bounds({.config = source().config,
+               .device = backend().device(),
+               .matrices = subject_->matrices(),
+               .compute = backend().compute_dtype(),
                .step_kernels = runner.step_kernels()},
               traces,
               record);

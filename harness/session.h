@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -10,8 +11,8 @@
 #include "harness/clocks.h"
 #include "harness/protocol.h"
 #include "harness/reporter.h"
+#include "harness/subject.h"
 #include "kvcompress/policy.h"
-#include "model/checkpoint.h"
 
 namespace kvg::harness {
 
@@ -28,6 +29,8 @@ class Listener {
   virtual void progress(std::string_view what, std::size_t done, std::size_t total) = 0;
   /// Nothing is under way; called before a row is reported.
   virtual void idle() = 0;
+  /// True once no further row is to begin.
+  [[nodiscard]] virtual bool stopping() const { return false; }
 };
 
 /// One row to come, and what it will hold.
@@ -45,12 +48,19 @@ struct WantedPolicy {
   bool of_suite = false;  ///< left out with a warning where it cannot run
 };
 
+/// Which rows of a session to measure; empty: all.
+using Wanted = std::function<bool(const PlannedRow& row)>;
+
 /// One experiment from its check to its last record.
 class Session {
  public:
   /// Checks and plans everything: after it nothing is left that could be refused. Reads configs,
   /// file headers, texts and tokenizers, but no weights. Throws kvg::Error. `listener` outlives it.
-  Session(const Experiment& experiment, Listener& listener);
+  /// `subject`, when given, is what the experiment names; sessions share one, so that its weights
+  /// are loaded once.
+  Session(const Experiment& experiment,
+          Listener& listener,
+          std::shared_ptr<Subject> subject = nullptr);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -64,17 +74,24 @@ class Session {
   /// Throws OutOfMemory with the arithmetic of the smallest row when not even that one fits.
   void expect_some_fit() const;
 
+  /// What a row's record says of what is measured, before anything is; reads the weight files.
+  [[nodiscard]] Record identity_of(const PlannedRow& row) const;
+
   /// Loads the weights and measures row after row; a row that throws is reported as failed and the
-  /// next one goes on. `command` is kept in the environment. Returns the number of failed rows.
-  std::size_t run(const std::vector<std::string>& command, Reporter& reporter);
+  /// next one goes on, until the listener wants none. `command` is kept in the environment. Returns
+  /// the number of failed rows.
+  std::size_t run(const std::vector<std::string>& command,
+                  Reporter& reporter,
+                  const Wanted& wanted = {});
 
  private:
   void plan_rows();
   void drop_misfits();
   [[nodiscard]] Environment environment(const std::vector<std::string>& command) const;
   [[nodiscard]] Record blank_record(const PlannedRow& row) const;
-  [[nodiscard]] Record run_row(const PlannedRow& row, const model::Weights& weights);
-  void measure(const PlannedRow& row, const model::Weights& weights, Record& record);
+  /// `broken`: why there are no weights; empty: there are.
+  [[nodiscard]] Record run_row(const PlannedRow& row, const std::string& broken);
+  void measure(const PlannedRow& row, Record& record);
   void warm_up(const PlannedRow& row, model::Runner& runner);
   /// Runs sample `index` and as many after it as run together.
   [[nodiscard]] std::vector<Trace> run_samples(const PlannedRow& row,
@@ -82,21 +99,21 @@ class Session {
                                                std::size_t index);
   [[nodiscard]] model::RunShape shape_of(const Workload& workload,
                                          const kvcompress::Policy& policy) const;
-  void calibrate_device();
-  [[nodiscard]] DType matrices() const;
+  [[nodiscard]] const model::Weights& weights();
+  /// Loads the weights if a wanted row needs them; says why they cannot be had, or nothing.
+  [[nodiscard]] std::string load_for(const Wanted& wanted);
+  [[nodiscard]] const model::ModelSource& source() const { return subject_->source(); }
+  [[nodiscard]] kernels::Backend& backend() const { return subject_->backend(); }
 
   Experiment experiment_;
   Listener& listener_;
   const Protocol& protocol_;
   std::vector<WantedPolicy> wanted_;
   std::vector<kvcompress::Policy> policies_;
-  model::ModelSource source_;
-  std::unique_ptr<kernels::Backend> backend_;
+  std::shared_ptr<Subject> subject_;
   ClockReader clocks_;
-  kernels::Ceilings ceilings_;  ///< once the run has begun
   std::vector<Workload> workloads_;
   std::vector<PlannedRow> rows_;
-  std::string weights_sha256_;  ///< once the run has begun
 };
 
 }  // namespace kvg::harness

@@ -37,7 +37,8 @@ class TableReporter final : public Reporter {
     out_ << (begun_ ? "\n" : "");
     begun_ = true;
     paint(kBold,
-          table.model + " | " + table.dataset + " | " + table.protocol + " | " + table.device);
+          table.model + " | " + table.dataset + " | " + table.protocol + " | " + table.device +
+              (table.variant.empty() ? "" : " | " + table.variant));
     out_ << '\n';
     std::string header;
     for (const Column& column : columns()) {
