@@ -21,9 +21,6 @@ void check_peaks(const MemoryStats& stats, const kernels::DeviceInfo& device) {
 }
 
 MemoryMeter::MemoryMeter(kernels::Backend& backend) : backend_(backend) {
-  // The scratch of the run before would otherwise be part of this run's peak, and a row would
-  // depend on the one above it.
-  backend_.reserve_workspace({});
   backend_.synchronize();
   backend_.pool().reset_peak();
 }

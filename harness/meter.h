@@ -25,7 +25,7 @@ void check_peaks(const MemoryStats& stats, const kernels::DeviceInfo& device);
 /// from the pool or the driver.
 class MemoryMeter {
  public:
-  /// Gives back what the last run left as scratch, waits for the device and resets the peaks.
+  /// Waits for the device and resets the peaks.
   explicit MemoryMeter(kernels::Backend& backend);
 
   /// Ends a lap and starts the next: the allocator's high-water mark since the last one, in bytes.

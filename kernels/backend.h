@@ -204,6 +204,17 @@ struct ScoreArgs {
   int vocab = 0;
 };
 
+/// Per row: how far the distribution that `logits` stand for is from that of `reference`,
+/// KL(reference || logits) = sum of p (ln p - ln q) over the whole vocabulary, in nats. Never
+/// negative, 0 for equal rows.
+struct CompareArgs {
+  const float* reference = nullptr;  ///< [rows, vocab]
+  const float* logits = nullptr;     ///< [rows, vocab]
+  float* kl = nullptr;               ///< [rows]
+  int rows = 0;
+  int vocab = 0;
+};
+
 /// The largest sizes that the operations will be called with, so that scratch memory can be
 /// planned.
 struct WorkspaceShape {
@@ -216,6 +227,15 @@ struct WorkspaceShape {
   std::int64_t scored_keys = 0;   ///< tokens of the longest prompt that Scoring works on
   std::int64_t scored_slots = 0;  ///< most slots of a head that Scoring::redundancy works on
   std::int64_t scored_pages = 0;  ///< most pages of a head that Scoring::choose_pages works on
+};
+
+/// Scratch memory of the operations; given back when destroyed. Its backend outlives it.
+class Workspace {
+ public:
+  Workspace() = default;
+  Workspace(const Workspace&) = delete;
+  Workspace& operator=(const Workspace&) = delete;
+  virtual ~Workspace() = default;
 };
 
 /// A recorded step that can be run again.
@@ -234,7 +254,7 @@ class Graph {
 ///
 /// Pointers in arguments belong to pool() or host_pool(). Operations are enqueued in order and may
 /// return before they are done; synchronize() waits and reports what failed. Nothing allocates but
-/// allocate calls, reserve_workspace() and capture().
+/// allocate calls, make_workspace() and capture().
 class Backend {
  public:
   Backend() = default;
@@ -252,10 +272,14 @@ class Backend {
   /// Memory that the whole process holds on the device, pools included; 0 when it cannot be told.
   [[nodiscard]] virtual std::size_t process_bytes() const = 0;
 
-  /// Bytes that reserve_workspace() will hold for this shape.
+  /// Bytes that make_workspace() will hold for this shape.
   [[nodiscard]] virtual std::size_t workspace_bytes(const WorkspaceShape& shape) const = 0;
-  /// Makes the scratch memory of the operations fit `shape`, giving back what was held before.
-  virtual void reserve_workspace(const WorkspaceShape& shape) = 0;
+  /// Scratch memory for operations of up to `shape`; they work in it from now on. Throws
+  /// OutOfMemory.
+  [[nodiscard]] virtual std::unique_ptr<Workspace> make_workspace(const WorkspaceShape& shape) = 0;
+  /// Operations work in `workspace`, one of this backend's, from now on; a graph is launched with
+  /// the one that it was captured with.
+  virtual void use_workspace(Workspace& workspace) = 0;
 
   virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
   virtual void download(void* host, const void* device, std::size_t bytes) = 0;
@@ -271,6 +295,7 @@ class Backend {
   virtual void project(const ProjectArgs& args) = 0;
   virtual void add_project(const AddProjectArgs& args) = 0;
   virtual void score(const ScoreArgs& args) = 0;
+  virtual void compare(const CompareArgs& args) = 0;
   virtual void advance(const AdvanceArgs& args) = 0;
 
   /// What selections need beside: observations, scores and choices of entries.

@@ -44,8 +44,8 @@ Runner::State::State(const Model& model,
   io_at = lay_out_io(shape, pass.has_value());
   io = device.host_pool().allocate(io_at.total, MemoryClass::kActivations);
   scores.resize(io_at.scored);
-  backend.reserve_workspace(pass ? workspace_shape_of_pass(config, shape)
-                                 : workspace_shape(config, policy, shape, compute));
+  workspace = backend.make_workspace(pass ? workspace_shape_of_pass(config, shape)
+                                          : workspace_shape(config, policy, shape, compute));
   const std::vector<float> table = rope_table(config, shape.tokens + extras.future);
   backend.upload(activations.as<float>(at.rope), table.data(), table.size() * sizeof(float));
 }
@@ -228,6 +228,15 @@ void Runner::State::prompt_layer(int layer, int batch, int length, const kernels
   }
 }
 
+void Runner::State::enqueue_tokens(std::span<const std::int32_t> fed,
+                                   std::span<const std::int32_t> wanted) {
+  backend.use_workspace(*workspace);
+  std::ranges::copy(fed, tokens());
+  std::ranges::copy(wanted, targets());
+  step->launch();
+  cache->count_step();
+}
+
 std::span<const TokenScore> Runner::State::collect(std::size_t rows) {
   backend.synchronize();
   for (std::size_t row = 0; row < rows; ++row) {
@@ -290,6 +299,7 @@ int Runner::useful_batch(const Config& config,
 }
 
 void Runner::begin() {
+  state_->backend.use_workspace(*state_->workspace);
   state_->backend.synchronize();
   state_->cache.value().begin();
 }
@@ -303,6 +313,7 @@ std::span<const TokenScore> Runner::prefill(std::span<const std::int32_t> tokens
   const auto length = static_cast<int>(tokens.size() / batch);
   KVG_EXPECT(length <= state.shape.prompt, "the runner was planned for the prompt");
   KVG_EXPECT(state.cache->tokens_fed() == 0, "a prompt is fed to an empty cache");
+  state.backend.use_workspace(*state.workspace);
   std::ranges::copy(tokens, state.tokens());
   std::ranges::copy(targets, state.targets());
 
@@ -331,10 +342,7 @@ std::span<const TokenScore> Runner::step(std::span<const std::int32_t> tokens,
   const auto batch = static_cast<std::size_t>(state.shape.batch);
   KVG_EXPECT(tokens.size() == batch && targets.size() == batch, "one token and target a row");
   KVG_EXPECT(state.cache->tokens_fed() < state.shape.tokens, "the runner was planned for the run");
-  std::ranges::copy(tokens, state.tokens());
-  std::ranges::copy(targets, state.targets());
-  state.step->launch();
-  state.cache->count_step();
+  state.enqueue_tokens(tokens, targets);
   return state.collect(batch);
 }
 

@@ -55,8 +55,8 @@ inline constexpr std::int32_t kNoTarget = -1;
 using Progress = std::function<void(std::size_t done, std::size_t total)>;
 
 /// Feeds tokens to a model through a cache. Everything is allocated at construction; a step is one
-/// graph launch and one wait. The backend's scratch memory belongs to the newest runner: one at a
-/// time runs on a backend.
+/// graph launch and one wait. Runners share nothing but the weights: several live side by side on a
+/// backend, each unmoved by what the others do between its own calls.
 class Runner {
  public:
   /// What `model` refers to and `backend` outlive the runner. Throws OutOfMemory.
@@ -102,6 +102,17 @@ class Runner {
   [[nodiscard]] std::vector<std::vector<TokenScore>> score_texts(
       std::span<const std::vector<std::int32_t>> texts, const Progress& progress);
 
+  /// How far what this runner makes of up to `batch` texts is from what `baseline` makes of them:
+  /// KL(baseline || this) of each next token's distribution, in nats, over the whole vocabulary.
+  /// The first `prompt` tokens of every text are fed as its prompt, the others in steps, or all of
+  /// them in one pass: [texts][tokens - max(prompt, 1)]. Both runners are of one shape and both
+  /// take one pass or both steps, so that equal policies come out at 0. `done` as above.
+  [[nodiscard]] std::vector<std::vector<float>> divergences(
+      Runner& baseline,
+      std::span<const std::vector<std::int32_t>> texts,
+      std::size_t prompt,
+      const Progress& progress);
+
   /// Entries that the policy keeps of a text fed in so many steps.
   [[nodiscard]] kvcompress::KeptEntries kept_of_steps(std::int32_t steps) const;
 
@@ -117,6 +128,12 @@ class Runner {
 
  private:
   struct State;
+
+  std::vector<std::vector<float>> step_divergences(Runner& baseline,
+                                                   std::span<const std::vector<std::int32_t>> texts,
+                                                   std::size_t prompt,
+                                                   const Progress& progress);
+
   std::unique_ptr<State> state_;
 };
 

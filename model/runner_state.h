@@ -53,8 +53,19 @@ struct Runner::State {
   [[nodiscard]] kernels::KvView prompt_view(int length) const;
   /// Waits for the first `rows` scores.
   std::span<const TokenScore> collect(std::size_t rows);
-  /// Scores of [batch, length] tokens() against targets(), to nll() and best().
-  void score_pass(int batch, int length);
+  /// Puts what `texts` feed and are scored against in place, every text `length` long.
+  void place_texts(std::span<const std::vector<std::int32_t>> texts, std::size_t length);
+  /// All layers of [batch, length] tokens(): residual() is what the head takes.
+  void run_pass(int batch, int length);
+  /// Logits rows [0, count) become those of the residual rows from `first` on.
+  void pass_logits(int first, int count) const;
+  /// Feeds one token a row and waits for nothing.
+  void enqueue_tokens(std::span<const std::int32_t> fed, std::span<const std::int32_t> wanted);
+  /// Divergences of logits rows [0, rows) from those of `baseline`, to nll() from `first` on.
+  void compare(const State& baseline, int first, int rows) const;
+  /// Divergences of every token of texts that both take in one pass.
+  std::vector<std::vector<float>> compare_at_once(State& baseline,
+                                                  std::span<const std::vector<std::int32_t>> texts);
   std::vector<std::vector<TokenScore>> score_at_once(
       std::span<const std::vector<std::int32_t>> texts);
 
@@ -70,6 +81,7 @@ struct Runner::State {
   IoLayout io_at;
   Buffer io;  ///< read and written by the host and the device
   std::vector<TokenScore> scores;
+  std::unique_ptr<kernels::Workspace> workspace;
   std::unique_ptr<kernels::Graph> step;
 };
 

@@ -61,9 +61,12 @@ class CpuBackend final : public Backend {
   [[nodiscard]] std::size_t workspace_bytes(const WorkspaceShape& shape) const override {
     return cpu::plan_scratch(shape, team_.threads()).total() * sizeof(float);
   }
-  void reserve_workspace(const WorkspaceShape& shape) override {
-    scratch_ = cpu::Scratch();
-    scratch_ = cpu::Scratch(pool_, cpu::plan_scratch(shape, team_.threads()));
+  [[nodiscard]] std::unique_ptr<Workspace> make_workspace(const WorkspaceShape& shape) override {
+    return std::make_unique<cpu::CpuWorkspace>(
+        pool_, cpu::plan_scratch(shape, team_.threads()), scratch_);
+  }
+  void use_workspace(Workspace& workspace) override {
+    dynamic_cast<cpu::CpuWorkspace&>(workspace).use();
   }
 
   void upload(void* device, const void* host, std::size_t bytes) override {
@@ -86,6 +89,7 @@ class CpuBackend final : public Backend {
   void project(const ProjectArgs& args) override { cpu::project(args, resources()); }
   void add_project(const AddProjectArgs& args) override { cpu::add_project(args, resources()); }
   void score(const ScoreArgs& args) override;
+  void compare(const CompareArgs& args) override;
   void advance(const AdvanceArgs& args) override;
   [[nodiscard]] Scoring& scoring() override { return scoring_; }
 
@@ -115,7 +119,7 @@ class CpuBackend final : public Backend {
   cpu::Team team_;
   cpu::HostPool pool_;
   cpu::HostPool host_pool_;
-  cpu::Scratch scratch_;
+  cpu::Scratch scratch_;  ///< of the workspace in use
   cpu::CpuScoring scoring_{scratch_, team_};
 };
 
@@ -145,6 +149,13 @@ void CpuBackend::score(const ScoreArgs& args) {
     const cpu::RowScore result = cpu::score_row(logits, args.vocab, args.targets[row]);
     args.nll[row] = result.nll;
     args.best[row] = result.best;
+  });
+}
+
+void CpuBackend::compare(const CompareArgs& args) {
+  team_.run(args.rows, [&](int row, int) {
+    const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(row) * args.vocab;
+    args.kl[row] = cpu::divergence(args.reference + first, args.logits + first, args.vocab);
   });
 }
 

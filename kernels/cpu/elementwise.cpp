@@ -134,6 +134,21 @@ KVG_INLINE float max_of(const float* values, std::size_t count) {
   return max;
 }
 
+// ln of the sum of e^value; `max` is the largest of them.
+KVG_INLINE double log_sum_exp(const float* values, float max, std::size_t count) {
+  const auto wide_max = static_cast<double>(max);
+  Doubles sums = {};
+  std::size_t i = 0;
+  for (; i + kDoubleLanes <= count; i += kDoubleLanes) {
+    sums += exp_of(load_doubles(values + i) - wide_max);
+  }
+  double sum = sum_of(sums);
+  for (; i < count; ++i) {
+    sum += std::exp(static_cast<double>(values[i]) - wide_max);
+  }
+  return std::log(sum) + wide_max;
+}
+
 }  // namespace
 
 KVG_CLONES void normalise(const Norm& norm, const float* in, float* out, int dim) {
@@ -208,18 +223,35 @@ KVG_CLONES RowScore score_row(const float* logits, int vocab, std::int32_t targe
   if (target < 0) {
     return {.nll = 0.0F, .best = static_cast<std::int32_t>(best)};
   }
-  const auto wide_max = static_cast<double>(max);
-  Doubles sums = {};
+  const double nll = log_sum_exp(logits, max, count) - static_cast<double>(logits[target]);
+  return {.nll = static_cast<float>(nll), .best = static_cast<std::int32_t>(best)};
+}
+
+// p and q sum to 1, so that taking their difference changes nothing but the rounding: every term is
+// at least 0, and an error of a sum cancels to first order.
+KVG_CLONES float divergence(const float* reference, const float* logits, int vocab) {
+  const auto count = static_cast<std::size_t>(vocab);
+  const double reference_sum = log_sum_exp(reference, max_of(reference, count), count);
+  const double logits_sum = log_sum_exp(logits, max_of(logits, count), count);
+  Doubles terms = {};
   std::size_t i = 0;
   for (; i + kDoubleLanes <= count; i += kDoubleLanes) {
-    sums += exp_of(load_doubles(logits + i) - wide_max);
+    const Doubles log_p = load_doubles(reference + i) - reference_sum;
+    const Doubles log_q = load_doubles(logits + i) - logits_sum;
+    const Doubles p = exp_of(log_p);
+    // Where p is 0 the product may be one of 0 and infinity.
+    const auto absent = (WideBits)(p == 0.0);  // NOLINT: the notation of vector types
+    const Doubles gain = p * (log_p - log_q) - p;
+    terms += (Doubles)((WideBits)gain & ~absent) + exp_of(log_q);  // NOLINT
   }
-  double sum = sum_of(sums);
+  double sum = sum_of(terms);
   for (; i < count; ++i) {
-    sum += std::exp(static_cast<double>(logits[i]) - wide_max);
+    const double log_p = static_cast<double>(reference[i]) - reference_sum;
+    const double log_q = static_cast<double>(logits[i]) - logits_sum;
+    const double p = std::exp(log_p);
+    sum += (p > 0.0 ? p * (log_p - log_q) - p : 0.0) + std::exp(log_q);
   }
-  const double nll = std::log(sum) + wide_max - static_cast<double>(logits[target]);
-  return {.nll = static_cast<float>(nll), .best = static_cast<std::int32_t>(best)};
+  return static_cast<float>(sum < 0.0 ? 0.0 : sum);
 }
 
 }  // namespace kvg::kernels::cpu

@@ -34,4 +34,7 @@ struct RowScore {
 };
 [[nodiscard]] RowScore score_row(const float* logits, int vocab, std::int32_t target);
 
+/// KL(reference || logits) of two rows of logits, in nats.
+[[nodiscard]] float divergence(const float* reference, const float* logits, int vocab);
+
 }  // namespace kvg::kernels::cpu

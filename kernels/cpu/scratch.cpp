@@ -66,33 +66,42 @@ ScratchPlan plan_scratch(const WorkspaceShape& shape, int threads) {
   return plan;
 }
 
-Scratch::Scratch(Pool& pool, const ScratchPlan& plan)
-    : plan_(plan), buffer_(pool.allocate(plan.total() * sizeof(float), MemoryClass::kWorkspace)) {}
-
 float* Scratch::normed(std::size_t count) const {
   expect_room(count, plan_.normed);
-  return buffer_.as<float>();
+  return data_;
 }
 
 float* Scratch::parts(std::size_t count) const {
   expect_room(count, plan_.parts);
-  return buffer_.as<float>(plan_.normed * sizeof(float));
+  return data_ + plan_.normed;
 }
 
 float* Scratch::stats(std::size_t count) const {
   expect_room(count, plan_.stats);
-  return buffer_.as<float>((plan_.normed + plan_.parts) * sizeof(float));
+  return data_ + plan_.normed + plan_.parts;
 }
 
 float* Scratch::figures(std::size_t count) const {
   expect_room(count, plan_.figures);
-  return buffer_.as<float>((plan_.normed + plan_.parts + 2 * plan_.stats) * sizeof(float));
+  return data_ + plan_.normed + plan_.parts + 2 * plan_.stats;
 }
 
 float* Scratch::tiles(std::size_t count_per_thread) const {
   expect_room(count_per_thread, plan_.per_thread);
-  return buffer_.as<float>((plan_.normed + plan_.parts + 2 * plan_.stats + plan_.figures) *
-                           sizeof(float));
+  return data_ + plan_.normed + plan_.parts + 2 * plan_.stats + plan_.figures;
+}
+
+CpuWorkspace::CpuWorkspace(Pool& pool, const ScratchPlan& plan, Scratch& in_use)
+    : buffer_(pool.allocate(plan.total() * sizeof(float), MemoryClass::kWorkspace)),
+      scratch_(buffer_.as<float>(), plan),
+      in_use_(in_use) {
+  use();
+}
+
+CpuWorkspace::~CpuWorkspace() {
+  if (in_use_.is(scratch_)) {
+    in_use_ = Scratch();
+  }
 }
 
 }  // namespace kvg::kernels::cpu

@@ -31,12 +31,12 @@ struct ScratchPlan {
 
 [[nodiscard]] ScratchPlan plan_scratch(const WorkspaceShape& shape, int threads);
 
-/// The scratch memory of one backend. Every getter throws InvalidArgument when more is asked than
-/// was reserved.
+/// A workspace as the operations see it; empty: there is none. Every getter throws InvalidArgument
+/// when more is asked than was reserved.
 class Scratch {
  public:
   Scratch() = default;
-  Scratch(Pool& pool, const ScratchPlan& plan);
+  Scratch(float* data, const ScratchPlan& plan) : plan_(plan), data_(data) {}
 
   [[nodiscard]] float* normed(std::size_t count) const;
   [[nodiscard]] float* parts(std::size_t count) const;
@@ -46,9 +46,29 @@ class Scratch {
   [[nodiscard]] float* tiles(std::size_t count_per_thread) const;
   [[nodiscard]] std::size_t thread_stride() const { return plan_.per_thread; }
 
+  [[nodiscard]] bool is(const Scratch& other) const { return data_ == other.data_; }
+
  private:
   ScratchPlan plan_;
+  float* data_ = nullptr;
+};
+
+/// A workspace of the cpu.
+class CpuWorkspace final : public Workspace {
+ public:
+  /// `in_use` is what operations work in: this workspace, until another is put there. It outlives
+  /// the workspace, which leaves it empty rather than refer to what is gone.
+  CpuWorkspace(Pool& pool, const ScratchPlan& plan, Scratch& in_use);
+  CpuWorkspace(const CpuWorkspace&) = delete;
+  CpuWorkspace& operator=(const CpuWorkspace&) = delete;
+  ~CpuWorkspace() override;
+
+  void use() { in_use_ = scratch_; }
+
+ private:
   Buffer buffer_;
+  Scratch scratch_;
+  Scratch& in_use_;
 };
 
 /// Floats of a tile of a product with `in` inputs.

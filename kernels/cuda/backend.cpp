@@ -77,19 +77,16 @@ class CudaBackend final : public Backend {
     return lay_out_workspace(target_, compute_, shape).total;
   }
 
-  void reserve_workspace(const WorkspaceShape& shape) override {
+  [[nodiscard]] std::unique_ptr<Workspace> make_workspace(const WorkspaceShape& shape) override {
     select();
-    workspace_ = {};
-    workspace_buffer_ = {};
-    scoring_.set_scratch(nullptr, {});
-    const Workspace plan = lay_out_workspace(target_, compute_, shape);
-    workspace_buffer_ = pool_.allocate(plan.total, MemoryClass::kWorkspace);
-    workspace_ = plan;
-    scoring_.set_scratch(scratch(plan.scoring), shape);
-    if (plan.arrivals.bytes > 0) {
-      KVG_CUDA_CHECK(
-          cudaMemsetAsync(scratch(plan.arrivals), 0, plan.arrivals.bytes, target_.stream));
-    }
+    const WorkspacePlan plan = lay_out_workspace(target_, compute_, shape);
+    auto workspace = std::make_unique<CudaWorkspace>(pool_, plan, shape, workspace_);
+    workspace->clear_arrivals(target_.stream);
+    return workspace;
+  }
+
+  void use_workspace(Workspace& workspace) override {
+    workspace_ = &dynamic_cast<CudaWorkspace&>(workspace);
   }
 
   void upload(void* device, const void* host, std::size_t bytes) override {
@@ -147,6 +144,13 @@ class CudaBackend final : public Backend {
     }
   }
 
+  void compare(const CompareArgs& args) override {
+    if (args.rows > 0) {
+      select();
+      compare_rows(target_, args);
+    }
+  }
+
   void advance(const AdvanceArgs& args) override {
     select();
     advance_cursors(target_, args);
@@ -154,6 +158,9 @@ class CudaBackend final : public Backend {
 
   [[nodiscard]] Scoring& scoring() override {
     select();
+    const bool works = workspace_ != nullptr;
+    scoring_.set_scratch(works ? workspace_->at(workspace_->plan().scoring) : nullptr,
+                         works ? workspace_->shape() : WorkspaceShape());
     return scoring_;
   }
 
@@ -176,17 +183,15 @@ class CudaBackend final : public Backend {
 
  private:
   void select() const { KVG_CUDA_CHECK(cudaSetDevice(info_.index)); }
-  [[nodiscard]] void* scratch(const WorkspacePart& part) const {
-    return workspace_buffer_.as<std::byte>(part.offset);
-  }
   // Scratch for `bytes` bytes.
-  [[nodiscard]] void* reserved(const WorkspacePart& part, std::size_t bytes) const {
-    KVG_EXPECT(bytes <= part.bytes, "reserve_workspace() covers the shapes of every operation");
-    return scratch(part);
+  [[nodiscard]] void* reserved(WorkspacePart WorkspacePlan::*part, std::size_t bytes) const {
+    KVG_EXPECT(workspace_ != nullptr && bytes <= (workspace_->plan().*part).bytes,
+               "make_workspace() covers the shapes of every operation");
+    return workspace_->at(workspace_->plan().*part);
   }
   [[nodiscard]] void* product(int rows, int features) const {
     return reserved(
-        workspace_.product,
+        &WorkspacePlan::product,
         static_cast<std::size_t>(rows) * static_cast<std::size_t>(features) * size_of(compute_));
   }
   void check_weight(const Linear& linear) const;
@@ -202,8 +207,7 @@ class CudaBackend final : public Backend {
   DevicePool pool_;
   PinnedPool host_pool_;
   Gemm gemm_;
-  Workspace workspace_;
-  Buffer workspace_buffer_;
+  CudaWorkspace* workspace_ = nullptr;  ///< in use
   CudaScoring scoring_;
 };
 
@@ -225,14 +229,14 @@ void CudaBackend::check_entries(const KvView& kv) const {
 
 void* CudaBackend::normed(const float* in, const Norm& norm, int rows, int dim) {
   void* out =
-      reserved(workspace_.normed,
+      reserved(&WorkspacePlan::normed,
                static_cast<std::size_t>(rows) * static_cast<std::size_t>(dim) * size_of(compute_));
   normalize(target_, compute_, {.out = out, .in = in, .norm = norm, .rows = rows, .dim = dim});
   return out;
 }
 
 void CudaBackend::multiply(const GemmArgs& args) {
-  gemm_.multiply(target_.stream, args, reserved(workspace_.gemm, kGemmWorkspaceBytes));
+  gemm_.multiply(target_.stream, args, reserved(&WorkspacePlan::gemm, kGemmWorkspaceBytes));
 }
 
 void CudaBackend::project_qkv(const QkvArgs& args) {
@@ -283,9 +287,10 @@ void CudaBackend::attend(const AttendArgs& args) {
   KVG_EXPECT(args.shape.kv_heads > 0 && args.shape.heads % args.shape.kv_heads == 0,
              "query heads are a multiple of kv_heads");
   select();
-  const auto partials =
-      reserved(workspace_.partials, attend_partial_bytes(args.shape, args.batch, args.kv.capacity));
-  const auto arrivals = reserved(workspace_.arrivals, attend_arrival_bytes(args.shape, args.batch));
+  const auto partials = reserved(&WorkspacePlan::partials,
+                                 attend_partial_bytes(args.shape, args.batch, args.kv.capacity));
+  const auto arrivals =
+      reserved(&WorkspacePlan::arrivals, attend_arrival_bytes(args.shape, args.batch));
   decode_attend(
       target_,
       compute_,

@@ -70,6 +70,7 @@ void append_entry(const Target& target, const AppendArgs& args);
 void store_entries(const Target& target, DType compute, const StoreArgs& args);
 void settle_entries(const Target& target, DType compute, const SettleArgs& args);
 void score_rows(const Target& target, const ScoreArgs& args);
+void compare_rows(const Target& target, const CompareArgs& args);
 void advance_cursors(const Target& target, const AdvanceArgs& args);
 
 }  // namespace kvg::kernels

@@ -16,7 +16,7 @@ class CudaScoring final : public Scoring {
   CudaScoring(const Target& target, DType compute) : target_(target), compute_(compute) {}
 
   /// Scratch memory for all operations from here on, as scoring_scratch_bytes() told for `shape`.
-  /// It belongs to the backend.
+  /// It belongs to a workspace.
   void set_scratch(void* data, const WorkspaceShape& shape) {
     scratch_ = data;
     scratch_bytes_ = data == nullptr ? 0 : scoring_scratch_bytes(target_, shape);

@@ -24,7 +24,7 @@ class Stretches {
     constexpr std::size_t kAlignment = 256;
     const std::size_t begin = used_;
     used_ += (count * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-    KVG_EXPECT(used_ <= bytes_, "reserve_workspace() covers the shapes of every operation");
+    KVG_EXPECT(used_ <= bytes_, "make_workspace() covers the shapes of every operation");
     return data_ == nullptr ? nullptr : reinterpret_cast<T*>(data_ + begin);
   }
   [[nodiscard]] std::size_t used() const { return used_; }

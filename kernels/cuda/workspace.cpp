@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/check.cuh"
 #include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/ops.cuh"
 #include "kernels/cuda/scoring.cuh"
@@ -19,23 +20,49 @@ WorkspacePart take(std::size_t& end, std::size_t bytes) {
 
 }  // namespace
 
-Workspace lay_out_workspace(const Target& target, DType compute, const WorkspaceShape& shape) {
+WorkspacePlan lay_out_workspace(const Target& target, DType compute, const WorkspaceShape& shape) {
   const int rows = std::max(shape.rows, shape.batch);
   // The longest input of a projection is no wider than the widest output.
   const bool multiplies =
       !fits_decode(target, compute, rows, std::max(shape.hidden, shape.features));
   const std::size_t row_elements = static_cast<std::size_t>(rows) * size_of(compute);
   const bool attends = shape.entries > 0 && shape.heads.heads > 0;
-  Workspace plan;
+  WorkspacePlan plan;
   plan.normed =
       take(plan.total, multiplies ? row_elements * static_cast<std::size_t>(shape.hidden) : 0);
   plan.product = take(plan.total, row_elements * static_cast<std::size_t>(shape.features));
   plan.partials =
       take(plan.total, attends ? attend_partial_bytes(shape.heads, shape.batch, shape.entries) : 0);
   plan.arrivals = take(plan.total, attends ? attend_arrival_bytes(shape.heads, shape.batch) : 0);
+  plan.chain = take(plan.total, sizeof(unsigned));
   plan.gemm = take(plan.total, multiplies ? kGemmWorkspaceBytes : 0);
   plan.scoring = take(plan.total, scoring_scratch_bytes(target, shape));
   return plan;
+}
+
+CudaWorkspace::CudaWorkspace(Pool& pool,
+                             const WorkspacePlan& plan,
+                             const WorkspaceShape& shape,
+                             CudaWorkspace*& in_use)
+    : plan_(plan),
+      shape_(shape),
+      buffer_(pool.allocate(plan.total, MemoryClass::kWorkspace)),
+      in_use_(in_use) {
+  in_use_ = this;
+}
+
+void CudaWorkspace::clear_arrivals(cudaStream_t stream) const {
+  for (const WorkspacePart& part : {plan_.arrivals, plan_.chain}) {
+    if (part.bytes > 0) {
+      KVG_CUDA_CHECK(cudaMemsetAsync(at(part), 0, part.bytes, stream));
+    }
+  }
+}
+
+CudaWorkspace::~CudaWorkspace() {
+  if (in_use_ == this) {
+    in_use_ = nullptr;
+  }
 }
 
 }  // namespace kvg::kernels

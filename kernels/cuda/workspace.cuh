@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "kernels/backend.h"
+#include "kernels/core/memory.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace kvg::kernels {
@@ -14,18 +15,48 @@ struct WorkspacePart {
 };
 
 /// The scratch memory of all operations: one allocation, parts at multiples of 256 bytes.
-struct Workspace {
+struct WorkspacePlan {
   WorkspacePart normed;    ///< [rows, hidden] of the compute dtype, for products of many rows
   WorkspacePart product;   ///< [rows, features] of the compute dtype
   WorkspacePart partials;  ///< of decode attention
   WorkspacePart arrivals;  ///< of decode attention, zero between launches
+  WorkspacePart chain;     ///< arrivals of ProjectionChain
   WorkspacePart gemm;      ///< of cuBLASLt, for products of many rows
   WorkspacePart scoring;   ///< of selections
   std::size_t total = 0;
 };
 
-[[nodiscard]] Workspace lay_out_workspace(const Target& target,
-                                          DType compute,
-                                          const WorkspaceShape& shape);
+[[nodiscard]] WorkspacePlan lay_out_workspace(const Target& target,
+                                              DType compute,
+                                              const WorkspaceShape& shape);
+
+/// A workspace of a CUDA device.
+class CudaWorkspace final : public Workspace {
+ public:
+  /// `in_use` is what operations work in: this workspace, until another is put there. It outlives
+  /// the workspace, which leaves it null rather than refer to what is gone.
+  CudaWorkspace(Pool& pool,
+                const WorkspacePlan& plan,
+                const WorkspaceShape& shape,
+                CudaWorkspace*& in_use);
+  CudaWorkspace(const CudaWorkspace&) = delete;
+  CudaWorkspace& operator=(const CudaWorkspace&) = delete;
+  ~CudaWorkspace() override;
+
+  /// Enqueues it; once, before the first operation.
+  void clear_arrivals(cudaStream_t stream) const;
+
+  [[nodiscard]] const WorkspacePlan& plan() const { return plan_; }
+  [[nodiscard]] const WorkspaceShape& shape() const { return shape_; }
+  [[nodiscard]] void* at(const WorkspacePart& part) const {
+    return buffer_.as<std::byte>(part.offset);
+  }
+
+ private:
+  WorkspacePlan plan_;
+  WorkspaceShape shape_;
+  Buffer buffer_;
+  CudaWorkspace*& in_use_;
+};
 
 }  // namespace kvg::kernels

@@ -71,10 +71,10 @@ class Layers {
         kept_(uploaded(*backend_, kept())),
         kept_channels_(uploaded(*backend_, kept_channels())),
         heads_(uploaded(*backend_, heads())) {
-    backend_->reserve_workspace({.hidden = static_cast<int>(width()),
-                                 .features = static_cast<int>(width()),
-                                 .heads = bench.shape,
-                                 .entries = bench.entries});
+    workspace_ = backend_->make_workspace({.hidden = static_cast<int>(width()),
+                                           .features = static_cast<int>(width()),
+                                           .heads = bench.shape,
+                                           .entries = bench.entries});
     std::size_t bytes = 0;
     do {
       keys_.push_back(make_side(bench.form.keys, bench.form.waiting_keys, true));
@@ -194,6 +194,7 @@ class Layers {
 
   Bench bench_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Workspace> workspace_;
   Buffer query_;
   Buffer out_;
   Buffer random_keys_;

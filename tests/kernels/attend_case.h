@@ -139,7 +139,7 @@ inline testing_support::DeviceArray attend(Backend& backend,
                                            const CacheData& cache,
                                            const testing_support::DeviceArray* const queries[2]) {
   testing_support::DeviceArray out(backend, params.query_count(), backend.compute_dtype());
-  backend.reserve_workspace(params.workspace());
+  const auto workspace = backend.make_workspace(params.workspace());
   backend.attend({.out = out.data(),
                   .query = queries[0]->data(),
                   .sink_query = queries[1] == nullptr ? nullptr : queries[1]->data(),

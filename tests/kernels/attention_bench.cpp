@@ -27,12 +27,12 @@ class Attention {
       heads_.as<HeadCursor>()[head] = {
           .start = head % shape.heads.kv_heads * entries, .entries = entries, .slot = entries - 1};
     }
-    backend_->reserve_workspace({.batch = batch,
-                                 .rows = entries,
-                                 .hidden = shape.hidden,
-                                 .features = shape.hidden,
-                                 .heads = shape.heads,
-                                 .entries = entries});
+    workspace_ = backend_->make_workspace({.batch = batch,
+                                           .rows = entries,
+                                           .hidden = shape.hidden,
+                                           .features = shape.hidden,
+                                           .heads = shape.heads,
+                                           .entries = entries});
   }
 
   void bench_step(benchmark::State& state) {
@@ -117,6 +117,7 @@ class Attention {
   int entries_;
   DType compute_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Workspace> workspace_;
   Buffer heads_;
 };
 

@@ -51,12 +51,13 @@ std::vector<std::byte> projected(int rows, int threads, DType weights) {
                        testing_support::random_values(static_cast<std::size_t>(rows) * kIn, 1),
                        DType::kF32);
   const DeviceArray out(*backend, Values(static_cast<std::size_t>(rows) * kOut), DType::kF32);
-  backend->reserve_workspace({.batch = rows,
-                              .rows = rows,
-                              .hidden = kIn,
-                              .features = kOut,
-                              .heads = {.heads = 1, .kv_heads = 1, .head_dim = 64},
-                              .entries = 1});
+  const auto workspace =
+      backend->make_workspace({.batch = rows,
+                               .rows = rows,
+                               .hidden = kIn,
+                               .features = kOut,
+                               .heads = {.heads = 1, .kv_heads = 1, .head_dim = 64},
+                               .entries = 1});
   backend->add_project(
       {.inout = out.floats(), .in = in.data(), .linear = matrix.linear(), .rows = rows});
   return out.bytes();
@@ -162,7 +163,7 @@ TEST(Cpu, RefusesWhatItWasNotPlannedFor) {
                      .batch = 1};
   WorkspaceShape small = params.workspace();
   small.entries = 10;
-  backend->reserve_workspace(small);
+  const auto workspace = backend->make_workspace(small);
   testing_support::expect_invalid([&] { backend->attend(args); }, "workspace was reserved for");
   args.kv.capacity = 999;
   testing_support::expect_invalid([&] { backend->attend(args); },

@@ -64,12 +64,13 @@ TEST_P(IdentityContract, ProjectionOfARowIgnoresTheOthers) {
   const testing_support::Matrix matrix =
       testing_support::random_matrix(96, kWidth, true, compute());
   const testing_support::DeviceMatrix device_matrix(backend(), matrix, compute());
-  backend().reserve_workspace({.batch = kRows,
-                               .rows = kRows,
-                               .hidden = kWidth,
-                               .features = 96,
-                               .heads = {.heads = 1, .kv_heads = 1, .head_dim = kWidth},
-                               .entries = 1});
+  const auto workspace =
+      backend().make_workspace({.batch = kRows,
+                                .rows = kRows,
+                                .hidden = kWidth,
+                                .features = 96,
+                                .heads = {.heads = 1, .kv_heads = 1, .head_dim = kWidth},
+                                .entries = 1});
   const auto run = [&](std::uint32_t other_rows_seed) {
     Values in = testing_support::random_values(kWidth, 1);
     const Values others = testing_support::random_values((kRows - 1) * kWidth, other_rows_seed);

@@ -48,12 +48,12 @@ class Layers {
 
   void bench(benchmark::State& state, Op op, int rows, bool step) {
     step_ = step;
-    backend_->reserve_workspace({.batch = step ? rows : 1,
-                                 .rows = rows,
-                                 .hidden = shape_.hidden,
-                                 .features = std::max(shape_.qkv(), shape_.up()),
-                                 .heads = shape_.heads,
-                                 .entries = rows});
+    workspace_ = backend_->make_workspace({.batch = step ? rows : 1,
+                                           .rows = rows,
+                                           .hidden = shape_.hidden,
+                                           .features = std::max(shape_.qkv(), shape_.up()),
+                                           .heads = shape_.heads,
+                                           .entries = rows});
     PassCost cost;
     run_passes(state, *backend_, (this->*op)(rows), [&] { cost = (this->*op)(rows); });
   }
@@ -180,6 +180,7 @@ class Layers {
   bool step_ = true;
   int rows_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Workspace> workspace_;
   Buffer cursor_;
   Buffer tokens_;
   Buffer residual_;

@@ -87,15 +87,27 @@ TEST_P(MemoryContract, WorkspaceIsAsPlanned) {
                                 .features = 1408,
                                 .heads = {.heads = 4, .kv_heads = 2, .head_dim = 64},
                                 .entries = 1002};
+  std::unique_ptr<Workspace> workspace;
   for (const int rows : {2, 300, 2}) {
     WorkspaceShape wanted = shape;
     wanted.rows = rows;
     const std::size_t before = backend().pool().stats().of(MemoryClass::kWorkspace);
-    backend().reserve_workspace(wanted);
+    workspace = backend().make_workspace(wanted);
     const std::size_t after = backend().pool().stats().of(MemoryClass::kWorkspace);
     EXPECT_EQ(after, backend().workspace_bytes(wanted)) << "before: " << before;
     EXPECT_GT(after, 0U);
   }
+}
+
+TEST_P(MemoryContract, WorkspacesLiveSideBySide) {
+  const WorkspaceShape shape = {.rows = 4, .hidden = 64, .features = 64, .heads = {}};
+  const auto used = [this] { return backend().pool().stats().of(MemoryClass::kWorkspace); };
+  auto first = backend().make_workspace(shape);
+  const auto second = backend().make_workspace(shape);
+  EXPECT_EQ(used(), 2 * backend().workspace_bytes(shape));
+  backend().use_workspace(*first);
+  first.reset();
+  EXPECT_EQ(used(), backend().workspace_bytes(shape));
 }
 
 TEST_P(MemoryContract, TheProcessHoldsMemory) {

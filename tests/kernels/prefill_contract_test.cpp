@@ -86,9 +86,9 @@ class PrefillContract : public BackendContract {
     const DeviceArray query_array(backend(), queries.plain, compute());
     const DeviceArray sink_array(backend(), queries.sink, compute());
     const DeviceArray out(backend(), params.query_count(), compute());
-    WorkspaceShape workspace = params.cache().workspace();
-    workspace.rows = params.batch * params.tokens;
-    backend().reserve_workspace(workspace);
+    WorkspaceShape shape = params.cache().workspace();
+    shape.rows = params.batch * params.tokens;
+    const auto workspace = backend().make_workspace(shape);
     backend().prefill_attend({.out = out.data(),
                               .query = query_array.data(),
                               .sink_query = params.turned ? sink_array.data() : nullptr,

@@ -30,12 +30,12 @@ struct ProjectCase {
 class ProjectContract : public BackendContract {
  protected:
   void reserve(const ProjectCase& params) {
-    backend().reserve_workspace({.batch = params.rows,
-                                 .rows = params.rows,
-                                 .hidden = params.in,
-                                 .features = params.out,
-                                 .heads = {.heads = 1, .kv_heads = 1, .head_dim = 64},
-                                 .entries = 1});
+    workspace_ = backend().make_workspace({.batch = params.rows,
+                                           .rows = params.rows,
+                                           .hidden = params.in,
+                                           .features = params.out,
+                                           .heads = {.heads = 1, .kv_heads = 1, .head_dim = 64},
+                                           .entries = 1});
   }
 
   void check(const ProjectCase& params, DType weights, DType out_dtype) {
@@ -86,6 +86,9 @@ class ProjectContract : public BackendContract {
                            .rows = params.rows});
     expect_close(inout.read(), want, params.text(weights));
   }
+
+ private:
+  std::unique_ptr<Workspace> workspace_;
 };
 
 constexpr Activation kActivations[] = {Activation::kNone,

@@ -155,12 +155,12 @@ class QkvContract : public BackendContract {
     const testing_support::SharedArray<StepCursor> cursor(
         device, {{.position = params.position, .sink_position = params.sink_position}});
     const testing_support::SharedArray<HeadCursor> heads(device, cursors(params));
-    device.reserve_workspace({.batch = params.batch,
-                              .rows = rows,
-                              .hidden = params.hidden,
-                              .features = weights.matrix.out,
-                              .heads = params.shape,
-                              .entries = params.slots()});
+    const auto workspace = device.make_workspace({.batch = params.batch,
+                                                  .rows = rows,
+                                                  .hidden = params.hidden,
+                                                  .features = weights.matrix.out,
+                                                  .heads = params.shape,
+                                                  .entries = params.slots()});
     const std::int64_t head_stride = std::int64_t{params.slots()} * params.shape.head_dim;
     device.project_qkv({.in = in.floats(),
                         .norm = norm.norm(),

@@ -89,6 +89,17 @@ TEST(Reference, Scores) {
   EXPECT_EQ(arg_max({1.0, 3.0, 3.0, 2.0}), 1);
 }
 
+TEST(Reference, Divergence) {
+  // 3/4 and 1/4 against halves: 3/4 ln(3/2) + 1/4 ln(1/2).
+  const double want = 0.75 * std::log(1.5) + 0.25 * std::log(0.5);
+  EXPECT_NEAR(divergence({std::log(3.0), 0.0}, {7.0, 7.0}), want, 1e-12);
+  // The other way round: 1/2 ln(2/3) + 1/2 ln 2.
+  EXPECT_NEAR(divergence({7.0, 7.0}, {std::log(3.0), 0.0}),
+              0.5 * std::log(2.0 / 3.0) + 0.5 * std::log(2.0),
+              1e-12);
+  EXPECT_EQ(divergence({1.0, 2.0, 3.0}, {1.0, 2.0, 3.0}), 0.0);
+}
+
 TEST(Reference, RelativeError) {
   EXPECT_NEAR(relative_error({3.0, 4.5}, {3.0, 4.0}), 0.1, 1e-12);
   EXPECT_TRUE(std::isnan(relative_error({std::nan(""), 4.0}, {3.0, 4.0})));

@@ -40,15 +40,15 @@ class Layer {
         places_(bytes(std::size_t{kTokens} * kHeads.kv_heads * sizeof(std::int32_t))),
         heads_(bytes(kHeads.kv_heads * sizeof(HeadCursor))),
         cursor_(bytes(sizeof(StepCursor))) {
-    backend_->reserve_workspace({.batch = 1,
-                                 .rows = 1,
-                                 .hidden = kHidden,
-                                 .features = kHidden,
-                                 .heads = kHeads,
-                                 .entries = kTokens,
-                                 .scored_keys = kTokens,
-                                 .scored_slots = budget_ == 0 ? 0 : budget_ + 1,
-                                 .scored_pages = kTokens / kPage});
+    workspace_ = backend_->make_workspace({.batch = 1,
+                                           .rows = 1,
+                                           .hidden = kHidden,
+                                           .features = kHidden,
+                                           .heads = kHeads,
+                                           .entries = kTokens,
+                                           .scored_keys = kTokens,
+                                           .scored_slots = budget_ == 0 ? 0 : budget_ + 1,
+                                           .scored_pages = kTokens / kPage});
     scoring().clear(sums_.data(), sums_.bytes());
     scoring().clear(products_.data(), products_.bytes());
     scoring().random(prompt(), 1, 0);
@@ -250,6 +250,7 @@ class Layer {
   }
 
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Workspace> workspace_;
   int budget_;
   std::mt19937 generator_{1};
   Buffer query_;

@@ -89,14 +89,14 @@ class Prompt {
         query_(backend, data_.query, backend.compute_dtype()),
         keys_(backend, spread(data_.keys), backend.compute_dtype()),
         values_(backend, spread(data_.values), backend.compute_dtype()) {
-    backend.reserve_workspace({.batch = data_.batch,
-                               .rows = data_.batch,
-                               .hidden = 96,
-                               .features = 96,
-                               .heads = data_.shape,
-                               .entries = data_.tokens,
-                               .scored_keys = data_.tokens,
-                               .scored_pages = data_.tokens});
+    workspace_ = backend.make_workspace({.batch = data_.batch,
+                                         .rows = data_.batch,
+                                         .hidden = 96,
+                                         .features = 96,
+                                         .heads = data_.shape,
+                                         .entries = data_.tokens,
+                                         .scored_keys = data_.tokens,
+                                         .scored_pages = data_.tokens});
   }
 
   [[nodiscard]] const testing_support::PromptData& data() const { return data_; }
@@ -193,6 +193,7 @@ class Prompt {
   testing_support::DeviceArray query_;
   testing_support::DeviceArray keys_;
   testing_support::DeviceArray values_;
+  std::unique_ptr<Workspace> workspace_;
 };
 
 /// Equal infinities, and all else within `bound`.

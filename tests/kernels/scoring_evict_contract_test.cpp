@@ -197,13 +197,13 @@ class ScoringEvictContract : public BackendContract {
 
   // Drives a cache and its compacting double through all steps.
   void drive(const EvictCase& of) {
-    backend().reserve_workspace({.batch = of.batch,
-                                 .rows = of.batch,
-                                 .hidden = 64,
-                                 .features = 64,
-                                 .heads = of.shape,
-                                 .entries = of.budget + 1,
-                                 .scored_slots = of.budget + 1});
+    const auto workspace = backend().make_workspace({.batch = of.batch,
+                                                     .rows = of.batch,
+                                                     .hidden = 64,
+                                                     .features = 64,
+                                                     .heads = of.shape,
+                                                     .entries = of.budget + 1,
+                                                     .scored_slots = of.budget + 1});
     Cache cache(backend(), of);
     std::vector<Compacting> doubles;
     doubles.reserve(as_size(of.batch * of.shape.kv_heads));

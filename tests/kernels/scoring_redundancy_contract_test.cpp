@@ -109,7 +109,7 @@ class RedundancyCase {
   }
 
   void check(Backend& backend) const {
-    backend.reserve_workspace(
+    const auto workspace = backend.make_workspace(
         {.batch = kBatch,
          .rows = kBatch,
          .hidden = 64,
@@ -261,13 +261,14 @@ TEST_P(ScoringRedundancyContract, ReadsPackedKeys) {
 TEST_P(ScoringRedundancyContract, TheNewestOfThreeCopiesIsNotRedundant) {
   // Three equal keys, one like none, and one in the window. Every row forgives the newest copy but
   // itself, so the newest of the three is not redundant.
-  backend().reserve_workspace({.batch = 1,
-                               .rows = 1,
-                               .hidden = 64,
-                               .features = 64,
-                               .heads = {.heads = 1, .kv_heads = 1, .head_dim = kDim},
-                               .entries = 5,
-                               .scored_slots = 5});
+  const auto workspace =
+      backend().make_workspace({.batch = 1,
+                                .rows = 1,
+                                .hidden = 64,
+                                .features = 64,
+                                .heads = {.heads = 1, .kv_heads = 1, .head_dim = kDim},
+                                .entries = 5,
+                                .scored_slots = 5});
   Values keys(std::size_t{5} * kDim);
   const std::size_t axes[] = {0, 0, 0, 1, 2};
   for (std::size_t entry = 0; entry < 5; ++entry) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "tests/kernels/attend_case.h"
@@ -106,6 +107,70 @@ TEST_P(SmallContract, TheBestIsBestByOneBit) {
   backend().synchronize();
   EXPECT_EQ(best.data()[0], 777);
   EXPECT_NEAR(nll.data()[0], std::log(1003.0), 1e-5);
+}
+
+// Compares rows of [rows, vocab] logits.
+std::vector<float> divergences(Backend& backend,
+                               const Values& reference,
+                               const Values& logits,
+                               int rows) {
+  const DeviceArray reference_array(backend, reference, DType::kF32);
+  const DeviceArray logit_array(backend, logits, DType::kF32);
+  const SharedArray<float> kl(backend, std::vector<float>(static_cast<std::size_t>(rows), -1.0F));
+  backend.compare({.reference = reference_array.floats(),
+                   .logits = logit_array.floats(),
+                   .kl = kl.data(),
+                   .rows = rows,
+                   .vocab = static_cast<int>(logits.size()) / rows});
+  backend.synchronize();
+  return {kl.data(), kl.data() + rows};
+}
+
+TEST_P(SmallContract, DivergencesOfRows) {
+  for (const int vocab : {1, 2, 37, 1003, 50257}) {
+    const auto width = static_cast<std::size_t>(vocab);
+    // From distributions that are far apart to such that differ in their last bits.
+    for (const double apart : {8.0, 1.0, 1e-2, 1e-5}) {
+      Values reference = testing_support::random_values(3 * width, 61);
+      Values logits = testing_support::random_values(3 * width, 62);
+      for (std::size_t i = 0; i < logits.size(); ++i) {
+        reference[i] = static_cast<float>(8.0 * reference[i]);
+        logits[i] = static_cast<float>(reference[i] + apart * logits[i] + 3.0);
+      }
+      const std::vector<float> got = divergences(backend(), reference, logits, 3);
+      for (std::size_t row = 0; row < 3; ++row) {
+        const auto at = static_cast<std::ptrdiff_t>(row * width);
+        const Values p(reference.begin() + at, reference.begin() + at + vocab);
+        const Values q(logits.begin() + at, logits.begin() + at + vocab);
+        const double want = testing_support::divergence(p, q);
+        // Sums of doubles: a few units of 2^-52 times the logarithms that they are made of, and
+        // the rounding of the result to f32.
+        EXPECT_NEAR(static_cast<double>(got[row]), want, 1e-7 * want + 1e-13)
+            << vocab << ", " << apart;
+        EXPECT_GE(got[row], 0.0F);
+      }
+    }
+  }
+}
+
+TEST_P(SmallContract, EqualRowsDoNotDiverge) {
+  const Values logits = testing_support::random_values(std::size_t{2} * 4099, 63);
+  EXPECT_EQ(divergences(backend(), logits, logits, 2), (std::vector<float>{0.0F, 0.0F}));
+}
+
+TEST_P(SmallContract, DivergencesOfExtremeLogits) {
+  // What is certain against halves; likelihoods that no float holds; a shift of all logits.
+  const Values reference{1e4, -1e4, 1e4, -1e4, 2.0, 1.0};
+  const Values logits{0.0, 0.0, -1e4, 1e4, 1e6, 1e6 - 1.0};
+  const std::vector<float> got = divergences(backend(), reference, logits, 3);
+  EXPECT_FLOAT_EQ(got[0], std::log(2.0F));
+  EXPECT_FLOAT_EQ(got[1], 2e4F);
+  EXPECT_EQ(got[2], 0.0F);
+  // A token that the policy holds for impossible, and one that both do.
+  const double never = -std::numeric_limits<double>::infinity();
+  EXPECT_EQ(divergences(backend(), {0.0, 0.0, 1.0}, {0.0, 0.0, never}, 1)[0],
+            std::numeric_limits<float>::infinity());
+  EXPECT_FLOAT_EQ(divergences(backend(), {0.0, 0.0, never}, {0.0, 0.0, never}, 1)[0], 0.0F);
 }
 
 TEST_P(SmallContract, KeptEntriesMove) {

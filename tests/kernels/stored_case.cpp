@@ -69,12 +69,12 @@ StoredCache::StoredCache(Backend& backend, const FormCase& forms, const StoredSh
     }
   }
   const int width = params.shape.heads * params.shape.head_dim;
-  backend.reserve_workspace({.batch = params.batch,
-                             .rows = params.batch,
-                             .hidden = width,
-                             .features = width,
-                             .heads = params.shape,
-                             .entries = params.capacity()});
+  workspace_ = backend.make_workspace({.batch = params.batch,
+                                       .rows = params.batch,
+                                       .hidden = width,
+                                       .features = width,
+                                       .heads = params.shape,
+                                       .entries = params.capacity()});
 }
 
 StoredView StoredCache::view() const {

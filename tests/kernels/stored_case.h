@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,7 @@ class StoredCache {
   StoredSideData keys_;
   StoredSideData values_;
   testing_support::SharedArray<HeadCursor> heads_;
+  std::unique_ptr<Workspace> workspace_;
 };
 
 }  // namespace kvg::kernels

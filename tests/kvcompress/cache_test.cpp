@@ -11,11 +11,18 @@ namespace {
 
 constexpr int kHeadDim = 4;
 
-std::unique_ptr<kernels::Backend> cpu() {
-  auto backend = kernels::make_backend(kernels::find_device("cpu"), {.threads = 1});
-  backend->reserve_workspace({.heads = {6, 3, kHeadDim}, .entries = 128, .scored_keys = 128});
-  return backend;
-}
+// A cpu with scratch memory for all that is done here.
+class Cpu {
+ public:
+  kernels::Backend& operator*() const { return *backend_; }
+  kernels::Backend* operator->() const { return backend_.get(); }
+
+ private:
+  std::unique_ptr<kernels::Backend> backend_ =
+      kernels::make_backend(kernels::find_device("cpu"), {.threads = 1});
+  std::unique_ptr<kernels::Workspace> workspace_ =
+      backend_->make_workspace({.heads = {6, 3, kHeadDim}, .entries = 128, .scored_keys = 128});
+};
 
 CacheShape small_shape(std::int32_t tokens, std::int32_t prompt = 0) {
   return {.layers = 2,
@@ -115,7 +122,7 @@ class StaticPolicies : public testing::TestWithParam<Case> {
 };
 
 TEST_P(StaticPolicies, AttentionSeesWhatTheDefinitionSays) {
-  const auto backend = cpu();
+  const Cpu backend;
   const int steps = 40;
   const int budget = GetParam().definition.budget;
   KvCache cache(*backend, policy(Feed::kSteps), small_shape(steps));
@@ -133,7 +140,7 @@ TEST_P(StaticPolicies, AttentionSeesWhatTheDefinitionSays) {
 }
 
 TEST_P(StaticPolicies, ACutPromptGoesOnAsDecodeSays) {
-  const auto backend = cpu();
+  const Cpu backend;
   const int steps = 30;
   for (const char* decode : {"append", "evict"}) {
     Definition definition = GetParam().definition;
@@ -164,7 +171,7 @@ TEST_P(StaticPolicies, ACutPromptGoesOnAsDecodeSays) {
 }
 
 TEST_P(StaticPolicies, HoldsTheBytesItPredicts) {
-  const auto backend = cpu();
+  const Cpu backend;
   const int budget = GetParam().definition.budget;
   for (const int tokens : {1, budget - 1, budget, budget + 1, budget + 2, 100}) {
     if (tokens < 1) {
@@ -184,7 +191,7 @@ TEST_P(StaticPolicies, HoldsTheBytesItPredicts) {
 }
 
 TEST_P(StaticPolicies, BeginEmptiesTheCache) {
-  const auto backend = cpu();
+  const Cpu backend;
   KvCache cache(*backend, policy(Feed::kSteps), small_shape(20));
   for (int step = 0; step < 20; ++step) {
     cache.enqueue_finish_step();
@@ -213,7 +220,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"streaming:budget=6,positions=original", {.budget = 6, .sinks = 4}}));
 
 TEST(KvCache, TakesAWholePromptOnlyWithinTheBudget) {
-  const auto backend = cpu();
+  const Cpu backend;
   const auto cache_of = [&](const char* spec) {
     return std::make_unique<KvCache>(
         *backend, parse_policy(spec, Feed::kPrompt), small_shape(20, 20));
@@ -230,7 +237,7 @@ TEST(KvCache, TakesAWholePromptOnlyWithinTheBudget) {
 }
 
 TEST(KvCache, APromptIsFedToAnEmptyCacheThatWasPlannedForIt) {
-  const auto backend = cpu();
+  const Cpu backend;
   KvCache cache(*backend, parse_policy("baseline", Feed::kPrompt), small_shape(20, 10));
   testing_support::expect_invalid([&] { cache.begin_prompt(11); },
                                   "the cache was planned for the prompt");
@@ -240,7 +247,7 @@ TEST(KvCache, APromptIsFedToAnEmptyCacheThatWasPlannedForIt) {
 }
 
 TEST(KvCache, CachePositionsLookAtTheSinksFromTheBudget) {
-  const auto backend = cpu();
+  const Cpu backend;
   KvCache cache(*backend, parse_policy("streaming:budget=6,sinks=2"), small_shape(20));
   EXPECT_EQ(cache.turned_sinks(), 2);
   for (int position = 0; position < 20; ++position) {
@@ -254,7 +261,7 @@ TEST(KvCache, CachePositionsLookAtTheSinksFromTheBudget) {
 
 // Bits of codes, and of scales and zeros over their group.
 TEST(KvCache, CountsBitsOfAnElementWithItsScales) {
-  const auto backend = cpu();
+  const Cpu backend;
   CacheShape shape = small_shape(16);
   shape.head_dim = 64;
   const auto bits = [&](const char* spec) {
@@ -273,7 +280,7 @@ TEST(KvCache, CountsBitsOfAnElementWithItsScales) {
 }
 
 TEST(KvCache, CountsTheBytesThatAStepReads) {
-  const auto backend = cpu();
+  const Cpu backend;
   CacheShape shape = small_shape(64);
   shape.head_dim = 64;
   const auto bytes = [&](const char* spec) {

@@ -103,6 +103,42 @@ TEST_P(RunnerOn, ARunAfterAnotherEqualsAFreshOne) {
   expect_same({scores, used->logits()}, expected);
 }
 
+// Scratch, caches and captured steps are a runner's own: what others do between its calls shows in
+// no bit, whether they are made before it, after it, or are gone.
+TEST_P(RunnerOn, RunnersSideBySideEqualThemselvesAlone) {
+  const auto first = model_.ids("persuasion", 120);
+  const auto second = model_.ids(kText, 60);
+  const RunShape small{.prompt = 20, .tokens = 59};
+  const RunShape large{.tokens = 119};
+  // Selections that score what they see, a form that is encoded, and scratch of two sizes.
+  const Outcome expected_first = streamed("h2o:budget=24", large, first);
+  const Outcome expected_second = streamed("knorm:budget=24+int8", small, second);
+  const auto one = model_.runner("h2o:budget=24", large);
+  const auto other = model_.runner("knorm:budget=24+int8", small);
+  one->begin();
+  other->begin();
+  Outcome of_one;
+  Outcome of_other;
+  for (std::size_t i = 0; i + 1 < first.size(); ++i) {
+    const auto step = [i](Runner& runner, std::span<const std::int32_t> ids) {
+      return runner.step(ids.subspan(i, 1), ids.subspan(i + 1, 1))[0];
+    };
+    of_one.scores.push_back(step(*one, first));
+    if (i + 1 < second.size()) {
+      of_other.scores.push_back(step(*other, second));
+    }
+    if (i == 30) {
+      const auto passing = model_.runner("baseline", {.tokens = 50, .texts = true});
+      const std::vector<std::vector<std::int32_t>> text{model_.ids("persuasion", 51)};
+      (void)passing->score_texts(text, {});
+    }
+  }
+  of_one.logits = one->logits();
+  of_other.logits = other->logits();
+  expect_same(of_one, expected_first);
+  expect_same(of_other, expected_second);
+}
+
 TEST_P(RunnerOn, FutureTokensNeverChangePastScores) {
   auto ids = model_.ids(kText, 80);
   const auto runner = model_.runner("streaming:budget=24", {.tokens = 79});

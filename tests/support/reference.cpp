@@ -124,16 +124,29 @@ Values attended(const HeadAttention& head) {
   return out;
 }
 
-double negative_log_likelihood(const Values& logits, std::int32_t target) {
-  if (target < 0) {
-    return 0.0;
-  }
+double log_sum_exp(const Values& logits) {
   const double max = *std::ranges::max_element(logits);
   double sum = 0.0;
   for (const double logit : logits) {
     sum += std::exp(logit - max);
   }
-  return max + std::log(sum) - logits[static_cast<std::size_t>(target)];
+  return max + std::log(sum);
+}
+
+double negative_log_likelihood(const Values& logits, std::int32_t target) {
+  return target < 0 ? 0.0 : log_sum_exp(logits) - logits[static_cast<std::size_t>(target)];
+}
+
+double divergence(const Values& reference, const Values& logits) {
+  const double reference_sum = log_sum_exp(reference);
+  const double logits_sum = log_sum_exp(logits);
+  double sum = 0.0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const double log_p = reference[i] - reference_sum;
+    const double log_q = logits[i] - logits_sum;
+    sum += std::exp(log_p) == 0.0 ? 0.0 : std::exp(log_p) * (log_p - log_q);
+  }
+  return sum;
 }
 
 std::int32_t arg_max(const Values& logits) {

@@ -51,8 +51,12 @@ struct HeadAttention {
 };
 [[nodiscard]] Values attended(const HeadAttention& head);
 
+/// ln of the sum of e^logit.
+[[nodiscard]] double log_sum_exp(const Values& logits);
 /// -log softmax(logits)[target]; 0 for a negative target.
 [[nodiscard]] double negative_log_likelihood(const Values& logits, std::int32_t target);
+/// Sum of p (ln p - ln q) over the softmaxes p of `reference` and q of `logits`.
+[[nodiscard]] double divergence(const Values& reference, const Values& logits);
 /// The lowest index of the largest value.
 [[nodiscard]] std::int32_t arg_max(const Values& logits);
 
