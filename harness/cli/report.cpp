@@ -1,17 +1,44 @@
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
 
 #include "harness/cli/cli.h"
-#include "harness/columns.h"
-#include "harness/markdown.h"
+#include "harness/output_file.h"
+#include "harness/report/renderer.h"
 #include "harness/run_file.h"
 #include "kernels/core/error.h"
 
 namespace kvg::harness::cli {
 namespace {
 
+namespace fs = std::filesystem;
+
 using Json = nlohmann::json;
+
+constexpr const char* kFooter =
+    "HTML is one file that needs no network: sortable tables with the best figures marked, "
+    "quality\n"
+    "against memory and time with the Pareto front, perplexity by position, memory by class, "
+    "times\n"
+    "of tokens, what was found by depth and length, environment and command. The other formats "
+    "hold\n"
+    "the same tables. Rows are grouped by model, dataset, protocol, device and dtype.\n"
+    "\n"
+    "Examples:\n"
+    "  kvgauge run --json run.json && kvgauge report run.json -o report.html\n"
+    "  kvgauge report tiny-llama.json tiny-neox.json -o report.html\n"
+    "  kvgauge report run.json                    Markdown, for a pull request\n"
+    "  kvgauge report run.json --format csv       for a paper's own tables";
+
+struct ReportFlags {
+  std::vector<std::string> files;
+  std::optional<std::string> output;
+  std::optional<std::string> format;
+};
 
 // The tables name where they come from.
 Json read_whole_run(const std::string& file) {
@@ -24,113 +51,77 @@ Json read_whole_run(const std::string& file) {
   return run;
 }
 
-std::string text_of(const Json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : "-";
-}
-
-// What a table stands for: records that differ in the policy alone.
-std::string table_name(const Json& record) {
-  return text_of(record, "model") + ", " + text_of(record, "dataset") + ", " +
-         text_of(record, "protocol") + ", " + text_of(record, "device") + ", " +
-         text_of(record, "dtype");
-}
-
-Value value_of(const Json& record, const Column& column) {
-  const auto it = record.find(std::string(column.key));
-  if (it == record.end()) {
-    return {};
-  }
-  if (it->is_string()) {
-    return it->get<std::string>();
-  }
-  return it->is_number() ? Value(it->get<double>()) : Value();
-}
-
-// What a run was recorded without is left out: it is older than the column.
-bool shows(const Column& column, const Json& record) {
-  const bool on_cuda = text_of(record, "device").starts_with("cuda");
-  return record.contains(std::string(column.key)) &&
-         (column.shown == Shown::kAlways ||
-          (column.shown == Shown::kOnTasks && text_of(record, "protocol") == "task") ||
-          column.shown == (on_cuda ? Shown::kOnCuda : Shown::kOnCpu));
-}
-
-void print_header(const Json& record, std::ostream& out) {
-  std::string names = "|";
-  std::string rule = "|";
-  for (const Column& column : columns()) {
-    if (shows(column, record)) {
-      names += " " + std::string(column.heading) + " |";
-      rule += column.type == ColumnType::kText ? " --- |" : " ---: |";
+std::vector<Json> read_runs(const std::vector<std::string>& files) {
+  std::vector<Json> runs;
+  std::size_t rows = 0;
+  for (const std::string& file : files) {
+    runs.push_back(read_whole_run(file));
+    rows += runs.back().at("records").size();
+    if (rows > report::kMostRows) {
+      throw DataError("run file " + file + " brings the report to " + std::to_string(rows) +
+                      " records; allowed: up to " + std::to_string(report::kMostRows));
     }
   }
-  out << names << '\n' << rule << '\n';
+  return runs;
 }
 
-void print_row(const Json& record, std::ostream& out) {
-  if (text_of(record, "status") != "ok") {
-    out << "| " << markdown_cell(text_of(record, "method"))
-        << " | failed: " << markdown_cell(text_of(record, "error")) << " |\n";
-    return;
-  }
-  out << '|';
-  for (const Column& column : columns()) {
-    if (shows(column, record)) {
-      out << ' ' << markdown_cell(shown_text(column, value_of(record, column))) << " |";
+// A report in the place of what it is made from would destroy a measurement.
+void expect_no_input(const std::string& output, const std::vector<std::string>& files) {
+  const auto place = [](const std::string& file) {
+    return fs::weakly_canonical(fs::absolute(file));
+  };
+  for (const std::string& file : files) {
+    if (place(file) == place(output)) {
+      throw InvalidArgument("--output " + output + " is one of the runs to report");
     }
   }
-  out << '\n';
 }
 
-void print_provenance(const Json& environment, std::ostream& out) {
-  const std::string gpu = text_of(environment, "gpu");
-  out << "\nMeasured " << text_of(environment, "time_utc") << " at commit "
-      << text_of(environment, "commit").substr(0, 12) << " on ";
-  if (gpu == "-") {
-    out << text_of(environment, "cpu");
-  } else {
-    out << gpu << ", driver " << text_of(environment, "driver");
+const report::Renderer& chosen_renderer(const ReportFlags& flags) {
+  if (flags.format) {
+    return report::renderer_named(*flags.format);
   }
-  out << ": `" << text_of(environment, "command") << "`\n";
+  return flags.output ? report::renderer_for(*flags.output) : report::renderers().front();
 }
 
-void print_markdown(const Json& run, std::ostream& out) {
-  std::string table;
-  for (const Json& record : run.at("records")) {
-    if (const std::string name = table_name(record); name != table) {
-      out << (table.empty() ? "" : "\n") << "**" << markdown_cell(name) << "**\n\n";
-      print_header(record, out);
-      table = name;
-    }
-    print_row(record, out);
+int execute(const ReportFlags& flags) {
+  const report::Renderer& renderer = chosen_renderer(flags);
+  if (flags.output) {
+    expect_no_input(*flags.output, flags.files);
+    check_writable(*flags.output);
   }
-  print_provenance(run.at("environment"), out);
+  const std::vector<Json> documents = read_runs(flags.files);
+  std::vector<report::Run> runs;
+  for (std::size_t i = 0; i < documents.size(); ++i) {
+    runs.push_back({.file = flags.files[i], .document = &documents[i]});
+  }
+  if (!flags.output) {
+    renderer.render(runs, std::cout);
+    return kAllMeasured;
+  }
+  std::ostringstream document;
+  renderer.render(runs, document);
+  const Rewrite rewrite = rewrite_file(*flags.output);
+  rewrite(document.str());
+  return kAllMeasured;
 }
 
 }  // namespace
 
 void add_report(CLI::App& app, Action& action) {
-  auto files = std::make_shared<std::vector<std::string>>();
-  CLI::App* const report =
-      app.add_subcommand("report", "Render the tables of recorded runs as Markdown.");
-  report->add_option("run", *files, "files that `kvgauge run --json` wrote")
+  auto flags = std::make_shared<ReportFlags>();
+  CLI::App* const report = app.add_subcommand(
+      "report", "Render recorded runs: a page with charts, or tables for papers.");
+  report->add_option("run", flags->files, "files that `kvgauge run --json` wrote")
       ->required()
       ->type_name("FILE...");
-  report->footer("Examples:\n  kvgauge run --json run.json && kvgauge report run.json");
-  report->callback([files, &action] {
-    action = [files] {
-      std::vector<Json> runs;
-      for (const std::string& file : *files) {
-        runs.push_back(read_whole_run(file));
-      }
-      for (std::size_t i = 0; i < runs.size(); ++i) {
-        std::cout << (i == 0 ? "" : "\n");
-        print_markdown(runs[i], std::cout);
-      }
-      return kAllMeasured;
-    };
-  });
+  report->add_option("-o,--output", flags->output, "write to this file [standard output]")
+      ->type_name("FILE");
+  report->add_option("--format",
+                     flags->format,
+                     "markdown, html, csv or json [by the extension of --output, else markdown]");
+  report->footer(kFooter);
+  report->callback([flags, &action] { action = [flags] { return execute(*flags); }; });
 }
 
 }  // namespace kvg::harness::cli

@@ -1,6 +1,6 @@
+#include "harness/csv.h"
+
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <string>
 
 #include "harness/columns.h"
@@ -9,32 +9,6 @@
 namespace kvg::harness {
 namespace {
 
-constexpr std::string_view kEndOfLine = "\r\n";
-
-std::string quoted(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) {
-    return text;
-  }
-  std::string result = "\"";
-  for (const char letter : text) {
-    result += letter == '"' ? "\"\"" : std::string(1, letter);
-  }
-  return result + "\"";
-}
-
-struct ToField {
-  std::string operator()(std::monostate /*none*/) const { return {}; }
-  std::string operator()(std::int64_t value) const { return std::to_string(value); }
-  std::string operator()(bool value) const { return value ? "true" : "false"; }
-  std::string operator()(const std::string& value) const { return quoted(value); }
-  std::string operator()(double value) const {
-    std::array<char, 64> text{};
-    // The shortest text that reads back as the same number.
-    const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
-    return {text.data(), end};
-  }
-};
-
 std::string header() {
   std::string line;
   for (const Column& column : columns()) {
@@ -42,15 +16,15 @@ std::string header() {
     std::ranges::replace(key, '.', '_');
     line += key + ",";
   }
-  return line + "samples" + std::string(kEndOfLine);
+  return line + "samples" + std::string(kEndOfCsvLine);
 }
 
 std::string row(const Record& record) {
   std::string line;
   for (const Column& column : columns()) {
-    line += std::visit(ToField{}, column.get(record)) + ",";
+    line += csv_field(column.get(record)) + ",";
   }
-  return line + std::to_string(record.samples.size()) + std::string(kEndOfLine);
+  return line + std::to_string(record.samples.size()) + std::string(kEndOfCsvLine);
 }
 
 class CsvReporter final : public Reporter {

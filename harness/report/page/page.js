@@ -1,0 +1,232 @@
+"use strict";
+
+// Sorting: a click on a heading sorts by it, another one the other way round. Rows without a figure
+// stay last.
+
+function compareCells(a, b) {
+  if (a.dataset.number !== undefined && b.dataset.number !== undefined) {
+    return Number(a.dataset.number) - Number(b.dataset.number);
+  }
+  return a.textContent.localeCompare(b.textContent, undefined, { numeric: true });
+}
+
+function sortBy(table, column, descending) {
+  const body = table.tBodies[0];
+  const isEmpty = (row) => !row.cells[column] || row.cells[column].textContent === "-";
+  const rows = [...body.rows].sort((a, b) => {
+    if (a.className === "failed" || b.className === "failed" || isEmpty(a) || isEmpty(b)) {
+      const last = (row) => (row.className === "failed" ? 2 : Number(isEmpty(row)));
+      return last(a) - last(b);
+    }
+    const order = compareCells(a.cells[column], b.cells[column]);
+    return descending ? -order : order;
+  });
+  body.append(...rows);
+}
+
+function makeSortable(table) {
+  const headings = [...table.tHead.rows[0].cells];
+  headings.forEach((heading, column) => {
+    heading.addEventListener("click", () => {
+      const descending = heading.getAttribute("aria-sort") === "ascending";
+      headings.forEach((other) => other.removeAttribute("aria-sort"));
+      heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      sortBy(table, column, descending);
+    });
+  });
+}
+
+// Drawing: every canvas names one of the charts that the page carries as JSON. Colours are the
+// page's own, read again whenever it turns dark, light or to paper.
+
+const kMostLines = 8; // shown at first; the legend brings in the others
+const kBarHeight = 24;
+
+function variable(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function seriesColour(index) {
+  const colours = variable("--series").split(",");
+  return colours[index % colours.length].trim();
+}
+
+const colourOf = (context) => seriesColour(context.dataset.colour);
+
+function axis(title, more) {
+  return { title: { display: title !== "", text: title }, ...more };
+}
+
+function digits(value) {
+  return Number(value.toPrecision(4)).toString();
+}
+
+// The names of the points on a front, beside them, as far as there is room; a finger or a mouse on a
+// point tells every name.
+
+function nameBox(ctx, area, name, point) {
+  const width = ctx.measureText(name).width;
+  const left = point.x + 9 + width > area.right ? point.x - 9 - width : point.x + 9;
+  return { name, left, right: left + width, top: point.y - 16, bottom: point.y - 4 };
+}
+
+const meet = (a, b) =>
+  a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+
+const frontNames = {
+  id: "frontNames",
+  afterDatasetsDraw(chart) {
+    const { ctx, chartArea } = chart;
+    const written = [];
+    ctx.save();
+    ctx.font = "11px system-ui, sans-serif";
+    ctx.fillStyle = variable("--text");
+    chart.data.datasets.forEach((dataset, index) => {
+      if (!dataset.named || !chart.isDatasetVisible(index)) {
+        return;
+      }
+      chart.getDatasetMeta(index).data.forEach((point, place) => {
+        const box = nameBox(ctx, chartArea, dataset.data[place].name, point);
+        if (!written.some((other) => meet(box, other))) {
+          ctx.fillText(box.name, box.left, point.y - 6);
+          written.push(box);
+        }
+      });
+    });
+    ctx.restore();
+  },
+};
+
+function scatter(chart) {
+  const datasets = [];
+  chart.series.forEach((series, index) => {
+    const front = series.points.filter((point) => point.front).sort((a, b) => a.x - b.x);
+    datasets.push({
+      label: series.name || "policies",
+      data: series.points,
+      colour: index,
+      backgroundColor: colourOf,
+      borderColor: colourOf,
+      pointRadius: 4,
+      pointHoverRadius: 6,
+    });
+    datasets.push({
+      label: `${series.name} Pareto front`.trim(),
+      data: front,
+      colour: index,
+      named: true,
+      showLine: true,
+      stepped: "before",
+      borderColor: colourOf,
+      backgroundColor: "transparent",
+      borderWidth: 1.5,
+      borderDash: [4, 3],
+      pointRadius: 7,
+    });
+  });
+  return {
+    type: "scatter",
+    data: { datasets },
+    plugins: [frontNames],
+    options: {
+      scales: { x: axis(chart.x, { grace: "5%" }), y: axis(chart.y, { grace: "8%" }) },
+      plugins: {
+        tooltip: {
+          callbacks: {
+            label: ({ raw }) => `${raw.name}: ${digits(raw.x)}, ${digits(raw.y)}`,
+          },
+        },
+      },
+    },
+  };
+}
+
+function bars(chart) {
+  return {
+    type: "bar",
+    data: {
+      labels: chart.series[0].points.map((point) => point.name),
+      datasets: chart.series.map((series, index) => ({
+        label: series.name,
+        data: series.points.map((point) => point.x),
+        colour: index,
+        backgroundColor: colourOf,
+      })),
+    },
+    options: {
+      indexAxis: "y",
+      scales: {
+        x: axis(chart.x, { stacked: true }),
+        y: { stacked: true, ticks: { autoSkip: false } },
+      },
+    },
+  };
+}
+
+function lines(chart) {
+  return {
+    type: "line",
+    data: {
+      datasets: chart.series.map((series, index) => ({
+        label: series.name,
+        data: series.points,
+        colour: index,
+        hidden: index >= kMostLines,
+        borderColor: colourOf,
+        backgroundColor: colourOf,
+        borderWidth: 1.5,
+        pointRadius: series.points.length > 25 ? 0 : 2,
+      })),
+    },
+    options: {
+      interaction: { mode: "nearest", intersect: false },
+      scales: {
+        x: axis(chart.x, { type: "linear" }),
+        y: axis(chart.y, { type: chart.log ? "logarithmic" : "linear" }),
+      },
+    },
+  };
+}
+
+const kinds = { scatter, bars, lines };
+
+function takeColours() {
+  Chart.defaults.color = variable("--text");
+  Chart.defaults.borderColor = variable("--line");
+}
+
+function draw(canvas, chart) {
+  if (chart.kind === "bars") {
+    canvas.parentElement.style.height = `${chart.series[0].points.length * kBarHeight + 120}px`;
+  }
+  return new Chart(canvas, kinds[chart.kind](chart));
+}
+
+function drawAll() {
+  Object.assign(Chart.defaults, { animation: false, maintainAspectRatio: false });
+  Chart.defaults.plugins.legend.labels.boxWidth = 12;
+  takeColours();
+  const charts = JSON.parse(document.getElementById("charts").textContent);
+  const drawn = [...document.querySelectorAll("canvas[data-chart]")].map((canvas) =>
+    draw(canvas, charts[Number(canvas.dataset.chart)]),
+  );
+  const redraw = () => {
+    takeColours();
+    drawn.forEach((chart) => {
+      chart.resize();
+      chart.update("none");
+    });
+  };
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("printing");
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    redraw();
+  });
+}
+
+document.querySelectorAll("table.figures").forEach(makeSortable);
+drawAll();
