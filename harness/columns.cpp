@@ -1,5 +1,6 @@
 #include "harness/columns.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -51,6 +52,14 @@ Value peak_gigabytes(const Record& record) {
 
 Value peak_vram(const Record& record) {
   return record.on_cuda ? peak_gigabytes(record) : Value();
+}
+
+// One of the settings, which every output has to name beside a perplexity.
+Value convention(const Record& record) {
+  const auto found = std::ranges::find(record.settings, "convention", &Setting::name);
+  const auto* const text =
+      found == record.settings.end() ? nullptr : std::get_if<std::string>(&found->value);
+  return text == nullptr ? Value() : Value(*text);
 }
 
 Value eval_tokens(const Record& record) {
@@ -192,6 +201,8 @@ constexpr std::array kColumns{
           nullptr,
           Shown::kOnTasks),
     shown(count<&Record::context>("context", "tokens"), "Context", nullptr, Shown::kOnTasks),
+    count<&Record::truncated_samples>("truncated_samples", ""),
+    Column{.key = "convention", .type = kText, .get = convention},
     lower_wins(shown(figure<&Record::ttft>("ttft", "s"), "TTFT(s)", four_digits)),
     figure<&Record::ttft_low>("ttft_low", "s"),
     figure<&Record::ttft_high>("ttft_high", "s"),
@@ -216,6 +227,7 @@ constexpr std::array kColumns{
     higher_wins(shown(figure<&Record::accuracy>("accuracy", ""), "Acc", share)),
     figure<&Record::accuracy_low>("accuracy_low", ""),
     figure<&Record::accuracy_high>("accuracy_high", ""),
+    figure<&Record::accuracy_norm>("accuracy_norm", ""),
     shown(Column{.key = "worst_task", .type = kText, .get = known_text_of<&Record::worst_task>},
           "Worst",
           nullptr,

@@ -189,6 +189,39 @@ struct Unit {
   std::string_view name;
   double bytes;
 };
+bool has_convention(const Experiment& experiment) {
+  return experiment.protocol == "stream" || experiment.protocol == "score";
+}
+
+void check_convention(const Experiment& experiment) {
+  if (!experiment.convention) {
+    return;
+  }
+  if (!has_convention(experiment)) {
+    throw InvalidArgument("--convention means nothing to protocol " + experiment.protocol +
+                          "; it belongs to: stream, score");
+  }
+  if (is_synthetic(experiment)) {
+    throw InvalidArgument("--convention means nothing to --model " + experiment.model +
+                          ", which takes random token ids");
+  }
+  const datasets::Convention convention = datasets::parse_convention(*experiment.convention);
+  if (convention.info->names_window && experiment.max_tokens) {
+    throw InvalidArgument("--max-tokens means nothing to --convention " + convention.text +
+                          ", which names its window");
+  }
+  const std::int32_t window = convention_of(experiment).window;
+  if (convention.stride > window) {
+    throw InvalidArgument("--convention " + convention.text + " moves by " +
+                          std::to_string(convention.stride) + " tokens, more than the " +
+                          std::to_string(window) + " of --max-tokens");
+  }
+}
+
+void set(std::vector<Setting>& settings, std::string_view name, decltype(Setting::value) value) {
+  std::ranges::find(settings, name, &Setting::name)->value = std::move(value);
+}
+
 
 constexpr double kKi = 1024.0;
 constexpr double kK = 1000.0;
@@ -224,6 +257,7 @@ void check(const Experiment& experiment) {
 
 TaskChoice task_choice(const Experiment& experiment) {
   TaskChoice choice;
+  check_convention(experiment);
   if (!experiment.contexts.empty()) {
     choice.contexts = experiment.contexts;
   }
@@ -238,6 +272,20 @@ std::vector<Setting> settings_of(const Experiment& experiment) {
   std::vector<Setting> settings;
   for (const CountInfo& count : counts()) {
     if (!names(count.protocols, experiment.protocol)) {
+datasets::Convention convention_of(const Experiment& experiment) {
+  datasets::Convention convention =
+      datasets::parse_convention(experiment.convention.value_or("stream"));
+  if (convention.window == 0) {
+    convention.window = value_of(experiment, &Experiment::max_tokens);
+  }
+  return convention;
+}
+
+std::int32_t most_samples(const Experiment& experiment) {
+  const bool whole = !experiment.num_samples && convention_of(experiment).info->whole_text;
+  return whole ? kAllSamples : value_of(experiment, &Experiment::num_samples);
+}
+
       continue;
     }
     Setting& setting = settings.emplace_back();

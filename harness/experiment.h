@@ -10,6 +10,8 @@
 #include <variant>
 #include <vector>
 
+#include "datasets/convention.h"
+
 namespace kvg::harness {
 
 /// Rows run together at most.
@@ -37,9 +39,11 @@ struct Experiment {
   std::optional<std::int32_t> threads{};      ///< of the cpu; empty: all
   std::optional<std::size_t> memory_limit{};  ///< bytes the device's pool may hold
   std::vector<std::int32_t> contexts{};       ///< task: most tokens of a prompt, BOS included
-  std::vector<std::int32_t> depths{};  ///< task: percent of the text before what is asked for
-  std::optional<std::string> query{};  ///< task: "aware" or "agnostic"
-  std::uint64_t seed = 0;              ///< of random ids, synthetic weights and tasks
+  std::vector<std::int32_t> depths{};       ///< task: percent of the text before what is asked for
+  std::optional<std::string> query{};       ///< task: "aware" or "agnostic"
+  std::optional<std::string> convention{};  ///< stream, score: how perplexity is measured
+  bool kl = true;          ///< divergences from the baseline's distributions are computed
+  std::uint64_t seed = 0;  ///< of random ids, synthetic weights and tasks
   std::string device = "auto";
   std::string dtype = "auto";
   std::string variant{};  ///< what sets it apart from others of its grid: "batch 4"; for titles
@@ -76,6 +80,16 @@ struct TaskChoice {
 };
 
 [[nodiscard]] TaskChoice task_choice(const Experiment& experiment);
+
+/// A number of samples that no text has.
+inline constexpr std::int32_t kAllSamples = std::numeric_limits<std::int32_t>::max();
+
+/// How perplexity is measured, given or default, its window of --max-tokens filled in.
+[[nodiscard]] datasets::Convention convention_of(const Experiment& experiment);
+
+/// Samples cut from each text: as many as were asked for, or kAllSamples where the convention takes
+/// the whole text.
+[[nodiscard]] std::int32_t most_samples(const Experiment& experiment);
 
 /// One thing that a row was measured with, as its record tells it.
 struct Setting {

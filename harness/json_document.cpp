@@ -78,7 +78,11 @@ Json answer_of(const Answer& answer) {
           {"depth", answer.depth ? Json(*answer.depth) : Json(nullptr)},
           {"prompt_sha256", answer.prompt_sha256},
           {"text", answer.text},
-          {"score", answer.score}};
+          {"score", answer.score},
+          {"score_norm", answer.score_norm ? Json(*answer.score_norm) : Json(nullptr)},
+          {"metric", null_if_empty(answer.metric)},
+          {"removed_tokens", answer.removed_tokens},
+          {"log_likelihoods", answer.log_likelihoods}};
 }
 
 Json samples_of(const Record& record) {

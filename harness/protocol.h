@@ -15,11 +15,21 @@
 
 namespace kvg::harness {
 
-/// What a sample asks, and how its answer is judged.
+/// How well a model foresees one continuation of a prompt.
+struct Foreseen {
+  double log_likelihood = 0.0;  ///< of all its tokens
+  bool greedy = true;           ///< each of them was the arg-max
+};
+
+/// What a sample asks, and how its answer is judged: by what is generated, or by the likelihoods of
+/// continuations where there are any.
 struct Question {
-  std::size_t context_tokens = 0;  ///< of the prompt, before what is asked
-  std::int32_t answer_tokens = 0;  ///< to generate
+  std::size_t context_tokens = 0;     ///< of the prompt, before what is asked
+  std::int32_t answer_tokens = 0;     ///< to generate at most
+  std::vector<std::int32_t> stops{};  ///< ids that end what is generated, and are no part of it
   std::function<Answer(const std::vector<std::int32_t>& generated)> grade;
+  std::vector<std::vector<std::int32_t>> continuations{};  ///< ids; none is empty
+  std::function<Answer(const std::vector<Foreseen>& continuations)> judge{};
 };
 
 /// What is fed to a model: the stretches of one text, or random ids.
@@ -29,6 +39,7 @@ struct Workload {
   bool scored = true;     ///< false: random ids, whose likelihoods mean nothing
   std::vector<std::vector<std::int32_t>> samples{};  ///< token ids; speed: [batch, prompt_len]
   std::int32_t repeats = 1;                          ///< times that every sample is run
+  std::vector<std::int32_t> first_scored{};          ///< of each sample; empty: 1 of all
   std::vector<Question> questions{};                 ///< task: of every sample
   std::optional<std::int32_t> context{};             ///< task: most tokens of a prompt
 };
@@ -60,7 +71,8 @@ struct Drive {
   model::Runner& runner;  ///< its cache is emptied first
   const Experiment& experiment;
   std::span<const std::vector<std::int32_t>> samples;
-  std::span<const Question> questions{};  ///< of the samples, where they ask something
+  std::span<const std::int32_t> first_scored{};  ///< of the samples; empty: 1 of all
+  std::span<const Question> questions{};         ///< of the samples, where they ask something
   std::size_t max_steps;  ///< stops early after so many steps (and a prompt): a warm-up
   const Tick& tick;       ///< may be empty
 
@@ -69,6 +81,9 @@ struct Drive {
 
 /// One row of the table of protocols: how a sample is fed and what its figures mean.
 struct Protocol {
+  [[nodiscard]] std::size_t first_scored_of(std::size_t sample) const {
+    return first_scored.empty() ? 1 : static_cast<std::size_t>(first_scored[sample]);
+  }
   std::string_view name;
   std::string_view summary;
   bool reads_text = true;  ///< false: random ids of its own lengths

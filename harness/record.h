@@ -14,10 +14,14 @@ namespace kvg::harness {
 /// What a model answered to one question of a task.
 struct Answer {
   std::string task;
-  std::optional<std::int32_t> depth;  ///< percent of the text before what is asked for
-  std::string prompt_sha256;          ///< of the prompt's text
-  std::string text;                   ///< as generated; need not be UTF-8
-  double score = 0.0;                 ///< 0 to 1
+  std::optional<std::int32_t> depth;   ///< percent of the text before what is asked for
+  std::string prompt_sha256;           ///< of the prompt's text
+  std::string text;                    ///< as generated, or the likeliest choice; need not be UTF-8
+  double score = 0.0;                  ///< 0 to 1
+  std::string metric{};                ///< that it is the score of
+  std::int32_t removed_tokens = 0;     ///< from the middle of a prompt that was too long
+  std::optional<double> score_norm{};  ///< choices: by the mean of a character
+  std::vector<double> log_likelihoods{};  ///< of the choices
 };
 
 /// One sample of a row (speed: one repetition) as it was measured. Times in seconds.
@@ -72,11 +76,12 @@ struct Record {
   bool on_cuda = false;
   std::int32_t batch = 1;
   std::uint64_t seed = 0;
-  std::string weights_sha256;           ///< of the weight files, or "synthetic:SEED"
-  std::string dataset_sha256;           ///< of the text; empty: random ids
-  std::vector<Setting> settings;        ///< what else the row was measured with
-  std::string query;                    ///< task: "aware" or "agnostic"
-  std::optional<std::int64_t> context;  ///< task: most tokens of a prompt
+  std::string weights_sha256;                     ///< of the weight files, or "synthetic:SEED"
+  std::string dataset_sha256;                     ///< of the text; empty: random ids
+  std::vector<Setting> settings;                  ///< what else the row was measured with
+  std::string query;                              ///< task: "aware" or "agnostic"
+  std::optional<std::int64_t> context;            ///< task: most tokens of a prompt
+  std::optional<std::int64_t> truncated_samples;  ///< task: whose prompts were longer
 
   std::optional<double> ttft;
   std::optional<double> ttft_low;  ///< of the Student 95 % interval of the samples' mean
@@ -97,6 +102,7 @@ struct Record {
   std::vector<PositionNll> nll_by_position;  ///< equal stretches of a sample's scored positions
   std::optional<double> accuracy;            ///< task: the mean over tasks of their mean scores
   std::optional<double> accuracy_low;        ///< of its bootstrap 95 % interval over samples
+  std::optional<double> accuracy_norm;       ///< choices: by the mean of a character
   std::optional<double> accuracy_high;       ///< likewise
   std::string worst_task;                    ///< task: the one with the lowest mean score
   std::optional<double> worst_task_accuracy;

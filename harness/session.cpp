@@ -1,11 +1,13 @@
 #include "harness/session.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 
 #include "harness/bounds.h"
 #include "harness/columns.h"
 #include "harness/meter.h"
+#include "harness/paired.h"
 #include "harness/summary.h"
 #include "harness/workload.h"
 #include "kernels/core/error.h"
@@ -65,6 +67,11 @@ std::string arithmetic(const PlannedRow& row, const Subject::Bound& bound) {
          part("activations", plan.activations) + " + " + part("workspace", plan.workspace) + " + " +
          part("observations", plan.observations) + "), above the " +
          gigabytes(static_cast<double>(bound.bytes)) + " of " + bound.name;
+}
+
+// For a title; either may be empty.
+std::string joined(const std::string& one, const std::string& other) {
+  return one + (one.empty() || other.empty() ? "" : " | ") + other;
 }
 
 std::string one_line(std::string text) {
@@ -163,7 +170,7 @@ TableInfo Session::table_of(const PlannedRow& row) const {
                   .device = backend().device().id,
                   .on_cuda = backend().device().kind == kernels::DeviceKind::kCuda,
                   .asks = row.workload->context.has_value(),
-                  .variant = experiment_.variant,
+                  .variant = joined(experiment_.convention.value_or(""), experiment_.variant),
                   .methods = {}};
   for (const kvcompress::Policy& policy : policies_) {
     table.methods.push_back(policy.method);
@@ -193,14 +200,15 @@ std::size_t Session::run(const std::vector<std::string>& command,
     if (wanted && !wanted(row)) {
       continue;
     }
-    if (listener_.stopping()) {
-      break;
+    // A baseline that was measured ahead of its place is still reported.
+    if (listener_.stopping() && baseline_.row != &row) {
+      continue;
     }
     if (row.workload != workload) {
       workload = row.workload;
       reporter.begin_table(table_of(row));
     }
-    const Record record = run_row(row, broken);
+    const Record record = run_paired(row, broken);
     listener_.idle();
     reporter.add(record);
     failed += record.status == Status::kFailed ? 1 : 0;
@@ -247,7 +255,7 @@ Record Session::identity_of(const PlannedRow& row) const {
   record.seed = experiment_.seed;
   record.weights_sha256 = subject_->weights_sha256();
   record.dataset_sha256 = row.workload->sha256;
-  record.settings = settings_of(experiment_);
+  record.settings = settings_of(experiment_, *row.workload);
   record.context = row.workload->context;
   record.query = row.workload->context ? task_choice(experiment_).query : std::string();
   return record;
@@ -260,8 +268,8 @@ Record Session::blank_record(const PlannedRow& row) const {
   return record;
 }
 
-Record Session::run_row(const PlannedRow& row, const std::string& broken) {
-  Record record = blank_record(row);
+Session::Measured Session::run_row(const PlannedRow& row, const std::string& broken) {
+  Measured measured{.row = &row, .record = blank_record(row)};
   try {
     if (!row.does_not_fit.empty()) {
       throw OutOfMemory(row.does_not_fit);
@@ -269,14 +277,70 @@ Record Session::run_row(const PlannedRow& row, const std::string& broken) {
     if (!broken.empty()) {
       throw Error(broken);
     }
-    measure(row, record);
+    measured.traces = measure(row, measured.record);
   } catch (const std::exception& error) {
     // Whatever was filled in before the failure is no measurement of a whole row.
-    record = blank_record(row);
-    record.status = Status::kFailed;
-    record.error = one_line(error.what());
+    measured.record = blank_record(row);
+    measured.record.status = Status::kFailed;
+    measured.record.error = one_line(error.what());
   }
-  return record;
+  return measured;
+}
+
+const PlannedRow* Session::baseline_of(const Workload& workload) const {
+  const auto found = std::ranges::find_if(rows_, [&workload](const PlannedRow& row) {
+    return row.workload == &workload && row.policy->canonical == "baseline";
+  });
+  return protocol_.scores_text && workload.scored && found != rows_.end() ? &*found : nullptr;
+}
+
+Record Session::run_paired(const PlannedRow& row, const std::string& broken) {
+  const PlannedRow* const baseline = baseline_of(*row.workload);
+  if (baseline == nullptr) {
+    return run_row(row, broken).record;
+  }
+  if (baseline_.row != baseline) {
+    baseline_ = run_row(*baseline, broken);
+    compare(baseline_);
+  }
+  if (&row == baseline) {
+    return baseline_.record;
+  }
+  Measured measured = run_row(row, broken);
+  compare(measured);
+  return measured.record;
+}
+
+void Session::compare(Measured& measured) {
+  if (measured.traces.empty() || baseline_.traces.empty()) {
+    return;
+  }
+  const PlannedRow& row = *measured.row;
+  keep_deltas(baseline_.traces, measured.traces, measured.record);
+  if (!experiment_.kl) {
+    return;
+  }
+  if (measured.row == baseline_.row) {
+    keep_divergences(std::array{0.0}, measured.record);
+    return;
+  }
+  try {
+    keep_divergences(divergences_of({.workload = *row.workload,
+                                     .policy = *row.policy,
+                                     .baseline = *baseline_.row->policy,
+                                     .shape = row.shape},
+                                    {.model = {source().config, weights()},
+                                     .backend = backend(),
+                                     .most_bytes = subject_->bound().bytes},
+                                    measured.traces,
+                                    [this, &row](std::size_t done, std::size_t total) {
+                                      listener_.progress(
+                                          row.policy->method + " beside baseline", done, total);
+                                    }),
+                     measured.record);
+  } catch (const std::exception& error) {
+    listener_.warn(row.policy->method + ": no kl_mean and no kl_p99: " + one_line(error.what()));
+  }
 }
 
 void Session::warm_up(const PlannedRow& row, model::Runner& runner) {
@@ -297,6 +361,7 @@ std::vector<Trace> Session::run_samples(const PlannedRow& row,
                                         std::size_t index) {
   const std::span samples(row.workload->samples);
   const std::span questions(row.workload->questions);
+  const std::span<const std::int32_t> scored(row.workload->first_scored);
   const std::size_t count = samples.size() * static_cast<std::size_t>(row.workload->repeats);
   const std::string label =
       row.policy->method + ", sample " + std::to_string(index + 1) + " of " + std::to_string(count);
@@ -309,12 +374,13 @@ std::vector<Trace> Session::run_samples(const PlannedRow& row,
   return protocol_.run({.runner = runner,
                         .experiment = experiment_,
                         .samples = samples.subspan(first, std::min(rows, samples.size() - first)),
+                        .first_scored = scored.subspan(std::min(first, scored.size())),
                         .questions = questions.subspan(std::min(first, questions.size())),
                         .max_steps = kAllSteps,
                         .tick = tick});
 }
 
-void Session::measure(const PlannedRow& row, Record& record) {
+std::vector<Trace> Session::measure(const PlannedRow& row, Record& record) {
   MemoryMeter meter(backend());
   model::Runner runner({source().config, weights()}, backend(), *row.policy, row.shape);
   const Workload& workload = *row.workload;
@@ -335,6 +401,8 @@ void Session::measure(const PlannedRow& row, Record& record) {
   }
   keep_clocks(clocks, record);
   protocol_.summarise(workload, traces, record);
+  keep_bits_per_byte(workload, traces, record);
+  keep_intervals(record);
   summarise_cache(traces, record);
   keep_spread(traces, record);
   if (runner.holds_cache()) {
@@ -348,6 +416,7 @@ void Session::measure(const PlannedRow& row, Record& record) {
                .step_kernels = runner.step_kernels()},
               traces,
               record);
+  return traces;
 }
 
 }  // namespace kvg::harness

@@ -1,42 +1,30 @@
 #include "harness/task_workload.h"
 
 #include <algorithm>
-#include <memory>
+#include <filesystem>
+#include <iterator>
 
+#include "datasets/question_file.h"
 #include "datasets/task.h"
+#include "datasets/text_file.h"
+#include "harness/prompt_ids.h"
+#include "harness/question_workload.h"
 #include "kernels/core/error.h"
 #include "kernels/core/sha256.h"
-#include "model/tokenizer.h"
+#include "model/stop_tokens.h"
 
 namespace kvg::harness {
 namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-// What every question is written for. Questions outlive the workload's maker and share it.
-using SharedTokenizer = std::shared_ptr<const model::Tokenizer>;
-
-Ids encode(const model::Tokenizer& tokenizer, std::string_view text) {
-  Ids ids = tokenizer.encode(text);
-  if (tokenizer.bos()) {
-    ids.insert(ids.begin(), *tokenizer.bos());
-  }
-  return ids;
-}
-
-// Tokens of the prompt that the context alone begins with too.
-std::size_t shared_tokens(const Ids& prompt, const Ids& context) {
-  const auto [mine, other] = std::ranges::mismatch(prompt, context);
-  static_cast<void>(other);
-  return static_cast<std::size_t>(mine - prompt.begin());
-}
-
 void add_question(const datasets::TaskInfo& task,
                   const datasets::TaskSample& sample,
-                  const SharedTokenizer& tokenizer,
+                  const Asked& asked,
                   Workload& workload) {
+  const auto& tokenizer = asked.tokenizer;
   const std::string prompt = sample.prompt.context + sample.prompt.question;
-  workload.samples.push_back(encode(*tokenizer, prompt));
+  workload.samples.push_back(encode_prompt(*tokenizer, prompt));
   Answer blank{.task = sample.task,
                .depth = task.has_depth ? std::optional(sample.depth) : std::nullopt,
                .prompt_sha256 = sha256_hex(prompt),
@@ -44,8 +32,9 @@ void add_question(const datasets::TaskInfo& task,
                .score = 0.0};
   workload.questions.push_back(
       {.context_tokens =
-           shared_tokens(workload.samples.back(), encode(*tokenizer, sample.prompt.context)),
+           shared_tokens(workload.samples.back(), encode_prompt(*tokenizer, sample.prompt.context)),
        .answer_tokens = task.answer_tokens,
+       .stops = model::stop_tokens(asked.source.folder, asked.source.config.vocab),
        .grade = [blank = std::move(blank),
                  references = sample.references,
                  score = task.score,
@@ -59,10 +48,10 @@ void add_question(const datasets::TaskInfo& task,
 
 void add_task(const datasets::TaskInfo& task,
               const Experiment& experiment,
-              const SharedTokenizer& tokenizer,
+              const Asked& asked,
               Workload& workload) {
-  const datasets::CountTokens count = [&tokenizer](std::string_view text) {
-    return encode(*tokenizer, text).size();
+  const datasets::CountTokens count = [&asked](std::string_view text) {
+    return encode_prompt(*asked.tokenizer, text).size();
   };
   const std::vector<std::int32_t> depths =
       task.has_depth ? task_choice(experiment).depths : std::vector<std::int32_t>{0};
@@ -72,7 +61,7 @@ void add_task(const datasets::TaskInfo& task,
     for (std::int32_t i = 0; i < samples; ++i) {
       const datasets::TaskRequest request{
           .context = static_cast<std::size_t>(*workload.context), .depth = depth, .seed = ++seed};
-      add_question(task, datasets::make_sample(task, request, count), tokenizer, workload);
+      add_question(task, datasets::make_sample(task, request, count), asked, workload);
     }
   }
 }
@@ -87,38 +76,71 @@ std::vector<const datasets::TaskInfo*> tasks_of(const std::string& dataset) {
     }
   }
   if (chosen.empty()) {
-    throw InvalidArgument("dataset \"" + dataset + "\" is no task; known: " + known);
+    throw InvalidArgument("dataset \"" + dataset + "\" is no task; known: " + known +
+                          ", or a file of questions in JSON lines (.jsonl)");
   }
   return chosen;
+}
+
+bool is_file(const std::string& dataset) {
+  return dataset != kAllTasks && datasets::find_task(dataset) == nullptr &&
+         datasets::is_json_lines(dataset) && std::filesystem::is_regular_file(dataset);
+}
+
+// One workload a context.
+std::vector<Workload> workloads_of(const std::string& dataset,
+                                   const Experiment& experiment,
+                                   const Asked& asked) {
+  std::vector<Workload> workloads;
+  for (const std::int32_t context : task_choice(experiment).contexts) {
+    Workload& workload = workloads.emplace_back();
+    workload.dataset = dataset;
+    workload.scored = false;
+    workload.context = context;
+    for (const datasets::TaskInfo* const task : tasks_of(dataset)) {
+      add_task(*task, experiment, asked, workload);
+    }
+  }
+  return workloads;
+}
+
+// All names are known before the first text is tokenised, which takes longer.
+void check_datasets(const std::vector<std::string>& names, const Experiment& experiment) {
+  bool any_task = false;
+  for (const std::string& name : names) {
+    if (!is_file(name)) {
+      static_cast<void>(tasks_of(name));
+      any_task = true;
+    }
+  }
+  if (!any_task && !experiment.depths.empty()) {
+    throw InvalidArgument("--depth means nothing to dataset " + names.front() +
+                          ", whose lines say what is asked");
+  }
 }
 
 }  // namespace
 
 bool is_task(std::string_view dataset) {
-  return dataset == kAllTasks || datasets::find_task(dataset) != nullptr;
+  return dataset == kAllTasks || datasets::find_task(dataset) != nullptr ||
+         datasets::asks_questions(dataset);
 }
 
 std::vector<Workload> make_task_workloads(const Experiment& experiment,
-                                          const model::ModelSource& source) {
+                                          const model::ModelSource& source,
+                                          const Warn& warn) {
   std::vector<std::string> names = experiment.datasets;
   if (names.empty()) {
     names.emplace_back(datasets::tasks().front().name);
   }
-  std::vector<std::vector<const datasets::TaskInfo*>> chosen;
-  std::ranges::transform(names, std::back_inserter(chosen), tasks_of);
-  const SharedTokenizer tokenizer = model::load_tokenizer(source.folder);
-  const std::vector<std::int32_t> contexts = task_choice(experiment).contexts;
+  check_datasets(names, experiment);
+  const Asked asked{
+      .source = source, .tokenizer = model::load_tokenizer(source.folder), .warn = warn};
   std::vector<Workload> workloads;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    for (const std::int32_t context : contexts) {
-      Workload& workload = workloads.emplace_back();
-      workload.dataset = names[i];
-      workload.scored = false;
-      workload.context = context;
-      for (const datasets::TaskInfo* const task : chosen[i]) {
-        add_task(*task, experiment, tokenizer, workload);
-      }
-    }
+  for (const std::string& name : names) {
+    auto more = is_file(name) ? make_question_workloads(name, experiment, asked)
+                              : workloads_of(name, experiment, asked);
+    std::ranges::move(more, std::back_inserter(workloads));
   }
   return workloads;
 }

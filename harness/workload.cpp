@@ -4,7 +4,6 @@
 #include <memory>
 #include <random>
 
-#include "datasets/sample.h"
 #include "datasets/text.h"
 #include "harness/task_workload.h"
 #include "kernels/core/error.h"
@@ -23,15 +22,6 @@ void check_ids(const std::vector<std::int32_t>& ids, const model::Config& config
   }
 }
 
-void drop_short(Workload& workload, std::size_t least, const Warn& warn) {
-  const auto too_short = [least](const auto& sample) { return sample.size() < least; };
-  const auto dropped = std::erase_if(workload.samples, too_short);
-  if (dropped > 0) {
-    warn("dataset " + workload.dataset + ": skipped " + std::to_string(dropped) +
-         " sample(s) of fewer than " + std::to_string(least) + " tokens");
-  }
-}
-
 // What every text of an experiment is cut with.
 struct Cutting {
   const Experiment& experiment;
@@ -40,34 +30,57 @@ struct Cutting {
   const Warn& warn;
 };
 
-Workload text_workload(const datasets::Text& text, const Cutting& cutting) {
-  const auto& [experiment, config, tokenizer, warn] = cutting;
-  const std::vector<std::int32_t> ids = tokenizer.encode(text.content);
-  check_ids(ids, config);
-  const std::int32_t wanted = value_of(experiment, &Experiment::num_samples);
-  Workload workload{
-      .dataset = text.name,
-      .sha256 = text.sha256,
-      .scored = true,
-      .samples = datasets::cut_samples(
-          ids, tokenizer.bos(), value_of(experiment, &Experiment::max_tokens), wanted)};
-  const std::int32_t least = find_protocol(experiment.protocol).least_tokens(experiment);
-  drop_short(workload, static_cast<std::size_t>(least), warn);
+// The windows of a text that have enough tokens, as the experiment's convention cuts it.
+void cut_text(const std::vector<std::int32_t>& ids, const Cutting& cutting, Workload& workload) {
+  const Experiment& experiment = cutting.experiment;
+  const datasets::Convention convention = convention_of(experiment);
+  const auto least =
+      static_cast<std::size_t>(find_protocol(experiment.protocol).least_tokens(experiment));
+  std::size_t short_ones = 0;
+  for (datasets::Window& window :
+       convention.info->cut(ids,
+                            {.bos = cutting.tokenizer.bos(),
+                            .max_tokens = convention.window,
+                            .stride = convention.stride,
+                            .most = static_cast<std::size_t>(most_samples(experiment))})) {
+    if (window.ids.size() < least) {
+      ++short_ones;
+      continue;
+    }
+    workload.samples.push_back(std::move(window.ids));
+    workload.first_scored.push_back(window.first_scored);
+  }
+  if (short_ones > 0) {
+    cutting.warn("dataset " + workload.dataset + ": skipped " + std::to_string(short_ones) +
+                 " sample(s) of fewer than " + std::to_string(least) + " tokens");
+  }
   if (workload.samples.empty()) {
-    throw InvalidArgument("dataset " + text.name + ": no sample is left; its " +
+    throw InvalidArgument("dataset " + workload.dataset + ": no sample is left; its " +
                           std::to_string(ids.size()) + " tokens give none of at least " +
                           std::to_string(least));
   }
   const auto cut = static_cast<std::int32_t>(workload.samples.size());
-  if (cut < wanted) {
-    warn("dataset " + text.name + ": " + std::to_string(cut) + " of " + std::to_string(wanted) +
-         " samples; the text ends there");
+  if (cut < wanted && wanted != kAllSamples) {
+    cutting.warn("dataset " + text.name + ": " + std::to_string(cut) + " of " +
+                 std::to_string(wanted) + " samples; the text ends there");
   }
   return workload;
 }
 
 Workload random_workload(const Experiment& experiment, const model::Config& config) {
   Workload workload{.dataset = "random", .sha256 = "", .scored = false, .samples = {}};
+  std::vector<std::int32_t> after{ids.front()};
+  const std::size_t before = tokenizer.decode(after).size();
+  after.insert(after.end(), ids.begin(), ids.end());
+  return tokenizer.decode(after).size() - before;
+}
+
+Workload text_workload(const datasets::Text& text, const Cutting& cutting) {
+  const std::vector<std::int32_t> ids = cutting.tokenizer.encode(text.content);
+  check_ids(ids, cutting.config);
+  Workload workload{.dataset = text.name, .sha256 = text.sha256, .scored = true};
+  cut_text(ids, cutting, workload);
+  const std::int32_t wanted = most_samples(cutting.experiment);
   std::size_t length = 0;
   std::size_t count = 1;
   if (find_protocol(experiment.protocol).reads_text) {
@@ -105,7 +118,7 @@ std::vector<Workload> make_workloads(const Experiment& experiment,
                                      const Warn& warn) {
   std::vector<Workload> workloads;
   if (experiment.protocol == "task") {
-    workloads = make_task_workloads(experiment, source);
+    workloads = make_task_workloads(experiment, source, warn);
   } else if (source.synthetic || !find_protocol(experiment.protocol).reads_text) {
     workloads.push_back(random_workload(experiment, source.config));
   } else {
@@ -119,7 +132,8 @@ std::vector<Workload> make_workloads(const Experiment& experiment,
     for (const std::string& name : names) {
       texts.push_back(datasets::load_text(name));
     }
-    const auto tokenizer = model::load_tokenizer(source.folder);
+    // Shared: every workload counts bytes with it.
+    const std::shared_ptr<const model::Tokenizer> tokenizer = model::load_tokenizer(source.folder);
     for (const datasets::Text& text : texts) {
       workloads.push_back(text_workload(text, {experiment, source.config, *tokenizer, warn}));
     }
@@ -141,3 +155,13 @@ std::vector<std::int32_t> random_ids(std::uint64_t seed, std::size_t count, int 
 }
 
 }  // namespace kvg::harness
+std::vector<Setting> settings_of(const Experiment& experiment, const Workload& workload) {
+  std::vector<Setting> settings = settings_of(experiment);
+  for (const Setting& decided : workload.settings) {
+    const auto found = std::ranges::find(settings, decided.name, &Setting::name);
+    KVG_EXPECT(found != settings.end(), "a dataset decides what is a setting");
+    found->value = decided.value;
+  }
+  return settings;
+}
+

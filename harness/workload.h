@@ -20,6 +20,11 @@ using Warn = std::function<void(const std::string& line)>;
                                                    const model::ModelSource& source,
                                                    const Warn& warn);
 
+/// What the rows of a workload were measured with: the experiment's settings, but for those that
+/// the dataset decides.
+[[nodiscard]] std::vector<Setting> settings_of(const Experiment& experiment,
+                                               const Workload& workload);
+
 /// `count` ids in [0, vocab), the same for a seed everywhere.
 [[nodiscard]] std::vector<std::int32_t> random_ids(std::uint64_t seed,
                                                    std::size_t count,

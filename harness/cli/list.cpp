@@ -4,6 +4,9 @@
 #include <memory>
 #include <string>
 
+#include "datasets/convention.h"
+#include "datasets/metric.h"
+#include "datasets/question_file.h"
 #include "datasets/task.h"
 #include "datasets/text.h"
 #include "harness/cli/cli.h"
@@ -101,6 +104,22 @@ void list_datasets() {
   for (const datasets::TaskInfo& task : datasets::tasks()) {
     std::cout << task.name << ": " << task.summary << '\n';
   }
+  std::cout
+      << "\nFILE.jsonl, by the fields of its lines (--protocol task alone tells the last from "
+         "a corpus):\n";
+  for (const datasets::FormatInfo& format : datasets::formats()) {
+    std::cout << format.name << " (" << format.fields << "): " << format.summary << '\n';
+  }
+  std::cout << "\nTheir metrics:\n";
+  for (const datasets::MetricInfo& metric : datasets::metrics()) {
+    std::cout << metric.name << ": " << metric.summary << '\n';
+  }
+}
+
+void list_conventions() {
+  for (const datasets::ConventionInfo& convention : datasets::conventions()) {
+    std::cout << convention.form << ": " << convention.summary << '\n';
+  }
 }
 
 void list_devices() {
@@ -118,6 +137,7 @@ constexpr std::array kListings{Listing{"policies", list_policies},
                                Listing{"codecs", list_codecs},
                                Listing{"models", list_models},
                                Listing{"datasets", list_datasets},
+                               Listing{"conventions", list_conventions},
                                Listing{"devices", list_devices}};
 
 }  // namespace
@@ -125,15 +145,17 @@ constexpr std::array kListings{Listing{"policies", list_policies},
 void add_list(CLI::App& app, Action& action) {
   auto what = std::make_shared<std::string>();
   CLI::App* const list = app.add_subcommand("list", "List what a run can be given.");
-  list->add_option("what", *what, "policies, codecs, models, datasets or devices")->required();
+  list->add_option("what", *what, "policies, codecs, models, datasets, conventions or devices")
+      ->required();
   list->footer("Examples:\n  kvgauge list policies\n  kvgauge list codecs\n  kvgauge list models");
   list->callback([what, &action] {
     action = [what] {
       const auto* const listing =
           std::ranges::find(kListings, std::string_view(*what), &Listing::name);
       if (listing == kListings.end()) {
-        throw InvalidArgument("nothing to list by the name \"" + *what +
-                              "\"; known: policies, codecs, models, datasets, devices");
+        throw InvalidArgument(
+            "nothing to list by the name \"" + *what +
+            "\"; known: policies, codecs, models, datasets, conventions, devices");
       }
       listing->print();
       return kAllMeasured;

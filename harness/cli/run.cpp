@@ -32,6 +32,8 @@ constexpr const char* kFooter =
     "  kvgauge run --policy streaming:budget=512,sinks=8+int4:group=32 --max-tokens 4000\n"
     "  kvgauge run --protocol split --policy snapkv:keep=0.25 --policy baseline+k=int8,v=int4\n"
     "  kvgauge run --policy all --max-tokens 1000\n"
+    "  kvgauge run --dataset wikitext2-test --protocol score --convention gptq-2048\n"
+    "  kvgauge run --dataset qasper.jsonl --policy baseline,snapkv_256 --num-samples 20\n"
     "  kvgauge run --dataset niah --context 500,1000,1900 --depth 0-100+10 --query agnostic\n"
     "  kvgauge run --model synthetic:llama-3.1-8b --protocol speed --prompt-len 2000 --batch 4\n"
     "  kvgauge run --model synthetic:pythia-2.8b --memory-limit 8GiB --dry-run";
@@ -131,7 +133,9 @@ void add_choices(CLI::App& run, RunFlags& flags) {
                  "folder, shipped name, or synthetic:NAME|PATH/config.json [tiny-llama]");
   run.add_option("--dataset",
                  experiment.datasets,
-                 "shipped name or text file, or a task; repeatable [persuasion; task: niah]")
+                 "shipped name, text file or corpus (.jsonl), task, or file of questions (.jsonl); "
+                 "repeatable "
+                 "[persuasion; task: niah]")
       ->take_all()
       ->allow_extra_args(false);
   run.add_option("--policy",
@@ -143,7 +147,11 @@ void add_choices(CLI::App& run, RunFlags& flags) {
       ->allow_extra_args(false);
   run.add_option("--protocol",
                  flags.protocol,
-                 "stream, split, speed, score or task [task for tasks, else stream]");
+                 "stream, split, speed, score or task [task for tasks and questions, else stream]");
+  run.add_option("--convention",
+                 experiment.convention,
+                 "stream, score: how perplexity is measured: stream, gptq-N, llama.cpp-N, stride "
+                 "or stride-N; see kvgauge list conventions [stream]");
   add_task_choices(run, experiment);
   run.add_option("--device", experiment.device, "auto, cpu, cuda or cuda:N [auto]");
   run.add_option("--dtype", experiment.dtype, "auto, f32, f16 or bf16 [auto]");

@@ -36,7 +36,7 @@ std::vector<Trace> run(const Drive& drive) {
     Trace trace;
     trace.tokens = steps + 1;
     trace.share_seconds = seconds * steps / tokens;
-    for (std::size_t at = 0; at < scores[i].size(); ++at) {
+    for (std::size_t at = drive.first_scored_of(i) - 1; at < scores[i].size(); ++at) {
       keep_score(trace, scores[i][at], drive.samples[i][at + 1]);
     }
     trace.kept = drive.runner.kept_of_steps(steps);

@@ -54,11 +54,15 @@ std::vector<PositionNll> nll_by_position(std::span<const Trace> traces) {
 
 }  // namespace
 
-void keep_score(Trace& trace, const model::TokenScore& score, std::int32_t target) {
+void expect_finite(const model::TokenScore& score, std::size_t number) {
   if (!std::isfinite(score.nll)) {
-    throw Error("the likelihood of scored token " + std::to_string(trace.nll.size() + 1) +
+    throw Error("the likelihood of scored token " + std::to_string(number) +
                 " is not a finite number");
   }
+}
+
+void keep_score(Trace& trace, const model::TokenScore& score, std::int32_t target) {
+  expect_finite(score, trace.nll.size() + 1);
   trace.nll.push_back(static_cast<double>(score.nll));
   trace.correct += score.best == target ? 1 : 0;
   ++trace.eval_tokens;
@@ -72,7 +76,9 @@ void feed_steps(const Drive& drive, std::size_t fed, std::size_t limit, Trace& t
     const double seconds =
         seconds_of([&] { score = drive.runner.step(drive.ids().subspan(at, 1), target).front(); });
     trace.steps.push_back(seconds);
-    keep_score(trace, score, target.front());
+    if (at + 1 >= drive.first_scored_of(0)) {
+      keep_score(trace, score, target.front());
+    }
     if (drive.tick) {
       drive.tick(at + 1, drive.ids().size() - 1);
     }

@@ -86,7 +86,7 @@ TEST_F(Program, RefusesBadFlags) {
   expect_refused("run --csv a --json ./a", "two outputs cannot share the file ./a");
   expect_refused("run --csv ''", "cannot write to a file without a name");
   expect_refused("run --memory-limit ''", "such as 8GiB");
-  expect_refused("list nosuch", "known: policies, codecs, models, datasets, devices");
+  expect_refused("list nosuch", "known: policies, codecs, models, datasets, conventions, devices");
 }
 
 // A model of 15 GB whose weights nobody waits for.
