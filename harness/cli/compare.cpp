@@ -25,7 +25,7 @@ constexpr const char* kFooter =
     "Exit code: 0 holds, 1 regressed (a row that vanished or failed included), 2 unusable input.\n"
     "\n"
     "Examples:\n"
-    "  kvgauge compare results/baselines/tiny-llama-split.json new.json\n"
+    "  kvgauge compare results/baselines/cpu-tiny-llama-split.json new.json\n"
     "  kvgauge compare old.json new.json --max-ppl 0% --max-vram 0% --min-acc 0pt --max-tpot +25%\n"
     "  kvgauge compare old.json new.json --only snapkv_256 --format markdown";
 

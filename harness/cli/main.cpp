@@ -16,7 +16,7 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  kvgauge run                 the main job: tiny-llama under four policies\n"
     "  kvgauge run --help          every flag\n"
-    "  kvgauge report run.json     the tables of a recorded run as Markdown\n"
+    "  kvgauge report run.json -o report.html   a page with charts; without -o tables as Markdown\n"
     "  kvgauge compare old.json new.json   whether a run holds what an older one recorded\n"
     "  kvgauge list policies       selections and their parameters; also: list codecs\n"
     "  kvgauge info                devices";

@@ -49,6 +49,13 @@ TEST_F(ReportProgram, TakesTheFormatFromTheFileOrFromTheFlag) {
   expect_refused("report run.json --format latex", "allowed: markdown, html, csv, json");
 }
 
+TEST_F(ReportProgram, ExplainsItself) {
+  ASSERT_EQ(run("report --help"), 0);
+  for (const char* part : {"Usage: kvgauge report ", "-o,--output FILE", "--format", "Examples:"}) {
+    EXPECT_NE(out_.find(part), std::string::npos) << part << out_;
+  }
+}
+
 TEST_F(ReportProgram, NeverWritesOverARun) {
   measure();
   const std::string before = read("run.json");

@@ -39,6 +39,34 @@ TEST(TableReporter, PrintsTheGoldenTables) {
   EXPECT_EQ(printed(true, false), golden("table_cuda.txt"));
 }
 
+// What a file or a terminal has been given so far, as far as it was flushed.
+class Flushed final : public std::stringbuf {
+ public:
+  [[nodiscard]] const std::string& seen() const { return seen_; }
+
+ private:
+  int sync() override {
+    seen_ = str();
+    return 0;
+  }
+
+  std::string seen_;
+};
+
+TEST(TableReporter, ShowsARowTheMomentItIsMeasured) {
+  Flushed flushed;
+  std::ostream out(&flushed);
+  const auto reporter = make_table_reporter(out, false);
+  reporter->begin_table(fixed_table(false));
+  EXPECT_NE(flushed.seen().find("Method "), std::string::npos) << flushed.seen();
+  for (const Record& record : {measured_record(), failed_record()}) {
+    EXPECT_EQ(flushed.seen().find(record.method), std::string::npos);
+    reporter->add(record);
+    EXPECT_NE(flushed.seen().find("\n" + record.method), std::string::npos) << flushed.seen();
+    EXPECT_TRUE(flushed.seen().ends_with("\n"));
+  }
+}
+
 TEST(TableReporter, ColoursOnlyWhenAsked) {
   EXPECT_EQ(printed(false, false).find('\x1b'), std::string::npos);
   EXPECT_NE(printed(false, true).find("\x1b[1mtiny-llama | persuasion"), std::string::npos);
