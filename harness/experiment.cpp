@@ -180,15 +180,15 @@ void check_together(const Experiment& experiment) {
   } else if (is_synthetic(experiment)) {
     check_product(experiment, &Experiment::num_samples, &Experiment::max_tokens);
   }
+  if (!experiment.kl && !find_protocol(experiment.protocol).scores_text) {
+    throw InvalidArgument("--no-kl means nothing to protocol " + experiment.protocol +
+                          "; it belongs to: stream, split, score");
+  }
   if (experiment.policies.empty()) {
     throw InvalidArgument("no --policy is left to run");
   }
 }
 
-struct Unit {
-  std::string_view name;
-  double bytes;
-};
 bool has_convention(const Experiment& experiment) {
   return experiment.protocol == "stream" || experiment.protocol == "score";
 }
@@ -222,6 +222,10 @@ void set(std::vector<Setting>& settings, std::string_view name, decltype(Setting
   std::ranges::find(settings, name, &Setting::name)->value = std::move(value);
 }
 
+struct Unit {
+  std::string_view name;
+  double bytes;
+};
 
 constexpr double kKi = 1024.0;
 constexpr double kK = 1000.0;
@@ -253,11 +257,11 @@ void check(const Experiment& experiment) {
   static_cast<void>(find_protocol(experiment.protocol));
   check_counts(experiment);
   check_together(experiment);
+  check_convention(experiment);
 }
 
 TaskChoice task_choice(const Experiment& experiment) {
   TaskChoice choice;
-  check_convention(experiment);
   if (!experiment.contexts.empty()) {
     choice.contexts = experiment.contexts;
   }
@@ -268,10 +272,6 @@ TaskChoice task_choice(const Experiment& experiment) {
   return choice;
 }
 
-std::vector<Setting> settings_of(const Experiment& experiment) {
-  std::vector<Setting> settings;
-  for (const CountInfo& count : counts()) {
-    if (!names(count.protocols, experiment.protocol)) {
 datasets::Convention convention_of(const Experiment& experiment) {
   datasets::Convention convention =
       datasets::parse_convention(experiment.convention.value_or("stream"));
@@ -286,6 +286,10 @@ std::int32_t most_samples(const Experiment& experiment) {
   return whole ? kAllSamples : value_of(experiment, &Experiment::num_samples);
 }
 
+std::vector<Setting> settings_of(const Experiment& experiment) {
+  std::vector<Setting> settings;
+  for (const CountInfo& count : counts()) {
+    if (!names(count.protocols, experiment.protocol)) {
       continue;
     }
     Setting& setting = settings.emplace_back();
@@ -297,6 +301,18 @@ std::int32_t most_samples(const Experiment& experiment) {
     } else if (const std::optional<std::int32_t> value = given ? given : count.default_value) {
       setting.value = std::int64_t{*value};
     }
+  }
+  if (has_convention(experiment) && !is_synthetic(experiment)) {
+    const datasets::Convention convention = convention_of(experiment);
+    set(settings, "max_tokens", std::int64_t{convention.window});
+    if (most_samples(experiment) == kAllSamples) {
+      set(settings, "num_samples", std::string("all"));
+    }
+    settings.push_back({.name = "convention", .value = convention.text});
+  }
+  // Only where it is off, so that records from before it could be keep their settings.
+  if (!experiment.kl) {
+    settings.push_back({.name = "kl", .value = std::string("off")});
   }
   if (experiment.protocol == "task") {
     std::string depths;

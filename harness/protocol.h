@@ -42,6 +42,9 @@ struct Workload {
   std::vector<std::int32_t> first_scored{};          ///< of each sample; empty: 1 of all
   std::vector<Question> questions{};                 ///< task: of every sample
   std::optional<std::int32_t> context{};             ///< task: most tokens of a prompt
+  /// Bytes of text that tokens from inside a sample stand for; empty: there is no text.
+  std::function<std::size_t(std::span<const std::int32_t> ids)> bytes_of{};
+  std::vector<Setting> settings{};  ///< what the dataset decides in place of the experiment
 };
 
 /// One sample as it went by.
@@ -50,7 +53,8 @@ struct Trace {
   std::int64_t eval_tokens = 0;    ///< scored; speed: generated, all rows
   std::vector<double> steps;       ///< seconds of each; the first includes the prompt if any
   double share_seconds = 0.0;      ///< without steps: its share of the time of what ran together
-  std::vector<double> nll;         ///< of the scored tokens
+  std::vector<double> nll;         ///< of the scored tokens, the last ones of the sample
+  std::vector<std::int32_t> best;  ///< the arg-max in place of each
   std::int64_t correct = 0;        ///< of them, those that were the arg-max
   double final_cache_size = 0.0;   ///< mean entries per layer and kv_head
   kvcompress::KeptEntries kept{};  ///< right after the prompt's cut; without a prompt, at the end
@@ -77,17 +81,18 @@ struct Drive {
   const Tick& tick;       ///< may be empty
 
   [[nodiscard]] std::span<const std::int32_t> ids() const { return samples.front(); }
+  [[nodiscard]] std::size_t first_scored_of(std::size_t sample) const {
+    return first_scored.empty() ? 1 : static_cast<std::size_t>(first_scored[sample]);
+  }
 };
 
 /// One row of the table of protocols: how a sample is fed and what its figures mean.
 struct Protocol {
-  [[nodiscard]] std::size_t first_scored_of(std::size_t sample) const {
-    return first_scored.empty() ? 1 : static_cast<std::size_t>(first_scored[sample]);
-  }
   std::string_view name;
   std::string_view summary;
   bool reads_text = true;  ///< false: random ids of its own lengths
   kvcompress::Feed feed = kvcompress::Feed::kSteps;
+  bool scores_text = false;   ///< token by token, so that a row can be set against the baseline's
   bool quality_only = false;  ///< no step is timed, so none warms up and samples run side by side
 
   /// What a runner must be able to take for these samples; with quality_only the most rows.

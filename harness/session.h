@@ -89,9 +89,20 @@ class Session {
   void drop_misfits();
   [[nodiscard]] Environment environment(const std::vector<std::string>& command) const;
   [[nodiscard]] Record blank_record(const PlannedRow& row) const;
+  /// A row and what it is set against the baseline's by.
+  struct Measured {
+    const PlannedRow* row = nullptr;
+    Record record;
+    std::vector<Trace> traces{};  ///< empty when it failed
+  };
   /// `broken`: why there are no weights; empty: there are.
-  [[nodiscard]] Record run_row(const PlannedRow& row, const std::string& broken);
-  void measure(const PlannedRow& row, Record& record);
+  [[nodiscard]] Measured run_row(const PlannedRow& row, const std::string& broken);
+  /// The same, set against the baseline's row, which is measured before any other of its workload.
+  [[nodiscard]] Record run_paired(const PlannedRow& row, const std::string& broken);
+  /// The row that others of a workload are set against; null: there is none.
+  [[nodiscard]] const PlannedRow* baseline_of(const Workload& workload) const;
+  void compare(Measured& measured);
+  [[nodiscard]] std::vector<Trace> measure(const PlannedRow& row, Record& record);
   void warm_up(const PlannedRow& row, model::Runner& runner);
   /// Runs sample `index` and as many after it as run together.
   [[nodiscard]] std::vector<Trace> run_samples(const PlannedRow& row,
@@ -114,6 +125,7 @@ class Session {
   ClockReader clocks_;
   std::vector<Workload> workloads_;
   std::vector<PlannedRow> rows_;
+  Measured baseline_;  ///< of the workload under way
 };
 
 }  // namespace kvg::harness

@@ -27,6 +27,19 @@ struct Interval {
 [[nodiscard]] Interval bootstrap_interval(std::span<const std::vector<double>> groups,
                                           std::uint64_t seed);
 
+/// The Student 95 % interval of the mean of at least two values.
+[[nodiscard]] Interval student_interval(std::span<const double> values);
+
+/// Some of how many.
+struct Share {
+  std::int64_t part = 0;
+  std::int64_t whole = 0;
+};
+
+/// The 95 % interval of all parts over all wholes, by 1000 seeded resamples of the shares. At least
+/// one, none of an empty whole.
+[[nodiscard]] Interval bootstrap_interval(std::span<const Share> shares, std::uint64_t seed);
+
 struct Perplexity {
   double value = 0.0;           ///< exp(mean)
   double standard_error = 0.0;  ///< value x deviation / sqrt(n)

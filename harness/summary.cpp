@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "harness/statistics.h"
@@ -12,6 +13,19 @@ namespace {
 
 // Beyond this share samples that do the same work differ by more than measuring should.
 constexpr double kQuiet = 0.05;
+
+// Of a figure that every sample has; else empty.
+std::optional<Interval> interval_of(std::span<const Sample> samples,
+                                    std::optional<double> Sample::*figure) {
+  std::vector<double> values;
+  for (const Sample& sample : samples) {
+    if (!(sample.*figure)) {
+      return {};
+    }
+    values.push_back(*(sample.*figure));
+  }
+  return student_interval(values);
+}
 
 }  // namespace
 
@@ -83,6 +97,46 @@ void keep_latencies(std::span<const double> later_steps, Record& record) {
   record.itl_p50 = quantile(later_steps, 0.5);
   record.itl_p90 = quantile(later_steps, 0.9);
   record.itl_p99 = quantile(later_steps, 0.99);
+}
+
+void keep_intervals(Record& record) {
+  if (record.samples.size() < 2) {
+    return;
+  }
+  if (const auto interval = interval_of(record.samples, &Sample::ttft)) {
+    record.ttft_low = interval->low;
+    record.ttft_high = interval->high;
+  }
+  if (const auto interval = interval_of(record.samples, &Sample::tpot)) {
+    record.tpot_low = interval->low;
+    record.tpot_high = interval->high;
+  }
+  if (!record.samples.front().correct) {
+    return;  // no token is scored
+  }
+  std::vector<Share> shares;
+  for (const Sample& sample : record.samples) {
+    shares.push_back({.part = *sample.correct, .whole = sample.eval_tokens});
+  }
+  const Interval interval = bootstrap_interval(shares, record.seed);
+  record.accuracy_low = interval.low;
+  record.accuracy_high = interval.high;
+}
+
+void keep_bits_per_byte(const Workload& workload, std::span<const Trace> traces, Record& record) {
+  if (!workload.bytes_of) {
+    return;
+  }
+  double nats = 0.0;
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < traces.size(); ++i) {
+    const std::vector<double>& nll = traces[i].nll;
+    nats += std::accumulate(nll.begin(), nll.end(), 0.0);
+    bytes += workload.bytes_of(std::span(workload.samples[i]).last(nll.size()));
+  }
+  if (bytes > 0) {
+    record.bits_per_byte = nats / std::numbers::ln2 / static_cast<double>(bytes);
+  }
 }
 
 void keep_clocks(std::span<const std::optional<Clocks>> readings, Record& record) {

@@ -27,6 +27,13 @@ void summarise_cache(std::span<const Trace> traces, Record& record);
 /// Percentiles of the later steps of all samples; there is at least one.
 void keep_latencies(std::span<const double> later_steps, Record& record);
 
+/// Intervals of what the samples of a record repeat, where it has at least two: of the mean TTFT
+/// and TPOT, and of the share of tokens that were the arg-max.
+void keep_intervals(Record& record);
+
+/// Bits that a byte of the scored text takes; left out of what is no text.
+void keep_bits_per_byte(const Workload& workload, std::span<const Trace> traces, Record& record);
+
 /// Clocks and what held them down, of readings before the first sample and after each.
 void keep_clocks(std::span<const std::optional<Clocks>> readings, Record& record);
 

@@ -57,18 +57,18 @@ void cut_text(const std::vector<std::int32_t>& ids, const Cutting& cutting, Work
   if (workload.samples.empty()) {
     throw InvalidArgument("dataset " + workload.dataset + ": no sample is left; its " +
                           std::to_string(ids.size()) + " tokens give none of at least " +
-                          std::to_string(least));
+                          std::to_string(convention.info->names_window
+                                             ? convention.window
+                                             : static_cast<std::int32_t>(least)));
   }
-  const auto cut = static_cast<std::int32_t>(workload.samples.size());
-  if (cut < wanted && wanted != kAllSamples) {
-    cutting.warn("dataset " + text.name + ": " + std::to_string(cut) + " of " +
-                 std::to_string(wanted) + " samples; the text ends there");
-  }
-  return workload;
 }
 
-Workload random_workload(const Experiment& experiment, const model::Config& config) {
-  Workload workload{.dataset = "random", .sha256 = "", .scored = false, .samples = {}};
+// Text of its own would lose what a tokenizer takes for the space before a text, so a token goes
+// before what is counted.
+std::size_t bytes_of(const model::Tokenizer& tokenizer, std::span<const std::int32_t> ids) {
+  if (ids.empty()) {
+    return 0;
+  }
   std::vector<std::int32_t> after{ids.front()};
   const std::size_t before = tokenizer.decode(after).size();
   after.insert(after.end(), ids.begin(), ids.end());
@@ -81,6 +81,16 @@ Workload text_workload(const datasets::Text& text, const Cutting& cutting) {
   Workload workload{.dataset = text.name, .sha256 = text.sha256, .scored = true};
   cut_text(ids, cutting, workload);
   const std::int32_t wanted = most_samples(cutting.experiment);
+  const auto cut = static_cast<std::int32_t>(workload.samples.size());
+  if (cut < wanted && wanted != kAllSamples) {
+    cutting.warn("dataset " + text.name + ": " + std::to_string(cut) + " of " +
+                 std::to_string(wanted) + " samples; the text ends there");
+  }
+  return workload;
+}
+
+Workload random_workload(const Experiment& experiment, const model::Config& config) {
+  Workload workload{.dataset = "random", .sha256 = "", .scored = false, .samples = {}};
   std::size_t length = 0;
   std::size_t count = 1;
   if (find_protocol(experiment.protocol).reads_text) {
@@ -136,12 +146,25 @@ std::vector<Workload> make_workloads(const Experiment& experiment,
     const std::shared_ptr<const model::Tokenizer> tokenizer = model::load_tokenizer(source.folder);
     for (const datasets::Text& text : texts) {
       workloads.push_back(text_workload(text, {experiment, source.config, *tokenizer, warn}));
+      workloads.back().bytes_of = [tokenizer](std::span<const std::int32_t> ids) {
+        return bytes_of(*tokenizer, ids);
+      };
     }
   }
   for (const Workload& workload : workloads) {
     warn_of_positions(experiment, source.config, workload, warn);
   }
   return workloads;
+}
+
+std::vector<Setting> settings_of(const Experiment& experiment, const Workload& workload) {
+  std::vector<Setting> settings = settings_of(experiment);
+  for (const Setting& decided : workload.settings) {
+    const auto found = std::ranges::find(settings, decided.name, &Setting::name);
+    KVG_EXPECT(found != settings.end(), "a dataset decides what is a setting");
+    found->value = decided.value;
+  }
+  return settings;
 }
 
 std::vector<std::int32_t> random_ids(std::uint64_t seed, std::size_t count, int vocab) {
@@ -155,13 +178,3 @@ std::vector<std::int32_t> random_ids(std::uint64_t seed, std::size_t count, int 
 }
 
 }  // namespace kvg::harness
-std::vector<Setting> settings_of(const Experiment& experiment, const Workload& workload) {
-  std::vector<Setting> settings = settings_of(experiment);
-  for (const Setting& decided : workload.settings) {
-    const auto found = std::ranges::find(settings, decided.name, &Setting::name);
-    KVG_EXPECT(found != settings.end(), "a dataset decides what is a setting");
-    found->value = decided.value;
-  }
-  return settings;
-}
-

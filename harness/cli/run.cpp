@@ -153,6 +153,10 @@ void add_choices(CLI::App& run, RunFlags& flags) {
                  "stream, score: how perplexity is measured: stream, gptq-N, llama.cpp-N, stride "
                  "or stride-N; see kvgauge list conventions [stream]");
   add_task_choices(run, experiment);
+  run.add_flag_callback(
+      "--no-kl",
+      [&experiment] { experiment.kl = false; },
+      "stream, split, score: without the pass beside the baseline that kl_mean and kl_p99 take");
   run.add_option("--device", experiment.device, "auto, cpu, cuda or cuda:N [auto]");
   run.add_option("--dtype", experiment.dtype, "auto, f32, f16 or bf16 [auto]");
   run.add_option_function<std::string>(

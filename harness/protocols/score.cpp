@@ -57,6 +57,7 @@ constinit const Protocol kScore{
     .name = "score",
     .summary = "quality alone, as stream scores it, by one masked pass or many samples a step",
     .reads_text = true,
+    .scores_text = true,
     .quality_only = true,
     .shape = shape,
     .run = run,

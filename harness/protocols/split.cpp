@@ -57,6 +57,7 @@ constinit const Protocol kSplit{
     .summary = "prefills a part of the text, cuts, and scores the rest through the cache",
     .reads_text = true,
     .feed = kvcompress::Feed::kPrompt,
+    .scores_text = true,
     .shape = shape,
     .run = run,
     .summarise = summarise_text,

@@ -31,6 +31,7 @@ constinit const Protocol kStream{
     .name = "stream",
     .summary = "token by token through the policy, scoring each next token",
     .reads_text = true,
+    .scores_text = true,
     .shape = shape,
     .run = run,
     .summarise = summarise_text,

@@ -64,6 +64,7 @@ void expect_finite(const model::TokenScore& score, std::size_t number) {
 void keep_score(Trace& trace, const model::TokenScore& score, std::int32_t target) {
   expect_finite(score, trace.nll.size() + 1);
   trace.nll.push_back(static_cast<double>(score.nll));
+  trace.best.push_back(score.best);
   trace.correct += score.best == target ? 1 : 0;
   ++trace.eval_tokens;
 }

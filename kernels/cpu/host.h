@@ -13,7 +13,7 @@ class HostPool final : public Pool {
   void* do_allocate(std::size_t bytes) override;
   void do_release(void* data, std::size_t bytes) noexcept override;
   AllocatorPeaks do_peaks(std::size_t requested_peak) const override;
-  void do_reset_peaks() override {}
+  void do_reset_peaks() override;
 };
 
 /// "model name" of the processor, or "cpu" where the system does not tell.
