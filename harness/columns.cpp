@@ -219,11 +219,18 @@ constexpr std::array kColumns{
     lower_wins(shown(figure<&Record::perplexity>("perplexity", ""), "PPL", rate)),
     figure<&Record::perplexity_stderr>("perplexity_stderr", ""),
     figure<&Record::bits_per_byte>("bits_per_byte", "bits"),
-    figure<&Record::delta_nll>("delta_nll", "nats"),
-    figure<&Record::delta_nll_stderr>("delta_nll_stderr", "nats"),
-    figure<&Record::kl_mean>("kl_mean", "nats"),
-    figure<&Record::kl_p99>("kl_p99", "nats"),
-    figure<&Record::top1_agreement>("top1_agreement", ""),
+    lower_wins(shown(
+        figure<&Record::delta_nll>("delta_nll", "nats"), "dNLL", four_digits, Shown::kOnReports)),
+    shown(figure<&Record::delta_nll_stderr>("delta_nll_stderr", "nats"),
+          "+-",
+          four_digits,
+          Shown::kOnReports),
+    lower_wins(
+        shown(figure<&Record::kl_mean>("kl_mean", "nats"), "KL", four_digits, Shown::kOnReports)),
+    lower_wins(
+        shown(figure<&Record::kl_p99>("kl_p99", "nats"), "KL-p99", four_digits, Shown::kOnReports)),
+    higher_wins(shown(
+        figure<&Record::top1_agreement>("top1_agreement", ""), "Top1", share, Shown::kOnReports)),
     higher_wins(shown(figure<&Record::accuracy>("accuracy", ""), "Acc", share)),
     figure<&Record::accuracy_low>("accuracy_low", ""),
     figure<&Record::accuracy_high>("accuracy_high", ""),

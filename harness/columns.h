@@ -15,8 +15,8 @@ using Value = std::variant<std::monostate, std::int64_t, double, bool, std::stri
 
 enum class ColumnType { kText, kInteger, kReal, kFlag };
 
-/// Which tables on the console show a column.
-enum class Shown { kNever, kAlways, kOnCuda, kOnCpu, kOnTasks };
+/// Which tables show a column; kOnReports: reports alone, where some row has the figure.
+enum class Shown { kNever, kAlways, kOnCuda, kOnCpu, kOnTasks, kOnReports };
 
 /// Which of two figures a reader would rather have.
 enum class Better { kNeither, kLower, kHigher };

@@ -13,6 +13,9 @@ using Json = nlohmann::json;
 // As much of an answer as tells what it was.
 constexpr std::size_t kShownBytes = 200;
 
+// More than any prompt has.
+constexpr double kMostTokens = 1e12;
+
 // A stranger's depths must not make a grid of their own number.
 std::optional<int> depth_of(const Json& sample) {
   const auto depth = number_member(sample, "depth");
@@ -23,7 +26,7 @@ std::optional<int> depth_of(const Json& sample) {
 }
 
 struct Found {
-  double context = 0.0;
+  std::int64_t context = 0;
   int depth = 0;
   double score = 0.0;
 };
@@ -31,18 +34,23 @@ struct Found {
 std::vector<Found> found_in(const TableRow& row) {
   std::vector<Found> all;
   const auto context = number_member(*row.record, "context");
+  if (!context || *context < 0.0 || *context > kMostTokens) {
+    return all;
+  }
   for (const Json& sample : array_member(*row.record, "samples")) {
     const auto depth = depth_of(sample);
     const auto score = number_member(sample, "score");
-    if (context && depth && score) {
-      all.push_back({.context = *context, .depth = *depth, .score = *score});
+    if (depth && score) {
+      all.push_back({.context = static_cast<std::int64_t>(*context),
+                     .depth = *depth,
+                     .score = std::clamp(*score, 0.0, 1.0)});
     }
   }
   return all;
 }
 
 NeedleGrid grid_of(const std::string& name, const std::vector<Found>& all) {
-  std::set<double> contexts;
+  std::set<std::int64_t> contexts;
   std::set<int> depths;
   for (const Found& found : all) {
     contexts.insert(found.context);
@@ -63,18 +71,6 @@ NeedleGrid grid_of(const std::string& name, const std::vector<Found>& all) {
     ++cell.answers;
   }
   return grid;
-}
-
-// Of UTF-8: no character is cut in two.
-std::string beginning(const std::string& text) {
-  if (text.size() <= kShownBytes) {
-    return text;
-  }
-  std::size_t end = kShownBytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) {
-    --end;
-  }
-  return text.substr(0, end) + "...";
 }
 
 }  // namespace
@@ -109,7 +105,7 @@ std::vector<Miss> misses(const RunTable& table, std::size_t most) {
       const auto depth = depth_of(sample);
       all.push_back({.name = row.method + (row.variant.empty() ? "" : ", " + row.variant),
                      .depth = depth ? std::to_string(*depth) + " %" : "-",
-                     .text = beginning(text_member(sample, "text")),
+                     .text = beginning(text_member(sample, "text"), kShownBytes),
                      .score = *score});
     }
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@ struct NeedleGrid {
   };
 
   std::string name;                      ///< of the policy
-  std::vector<double> contexts;          ///< rising, tokens of a prompt
+  std::vector<std::int64_t> contexts;    ///< rising, tokens of a prompt
   std::vector<int> depths;               ///< rising, percent of the text before what is asked for
   std::vector<std::vector<Cell>> cells;  ///< [depths][contexts]
 };

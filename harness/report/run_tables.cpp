@@ -35,7 +35,7 @@ Value value_of(const Json& record, const Column& column) {
     return {};
   }
   if (column.type == ColumnType::kText && member->is_string()) {
-    return member->get<std::string>();
+    return beginning(member->get<std::string>());
   }
   if (column.type == ColumnType::kReal && member->is_number()) {
     return member->get<double>();
@@ -48,11 +48,25 @@ Value value_of(const Json& record, const Column& column) {
 }
 
 bool shows(const Column& column, const Json& record) {
-  const bool on_cuda = text_member(record, "device").starts_with("cuda");
-  return find(record, column.key) != nullptr &&
-         (column.shown == Shown::kAlways ||
-          (column.shown == Shown::kOnTasks && text_member(record, "protocol") == "task") ||
-          column.shown == (on_cuda ? Shown::kOnCuda : Shown::kOnCpu));
+  const Json* const member = find(record, column.key);
+  if (member == nullptr) {
+    return false;
+  }
+  switch (column.shown) {
+    case Shown::kNever:
+      return false;
+    case Shown::kAlways:
+      return true;
+    case Shown::kOnTasks:
+      return text_member(record, "protocol") == "task";
+    case Shown::kOnCuda:
+      return text_member(record, "device").starts_with("cuda");
+    case Shown::kOnCpu:
+      return !text_member(record, "device").starts_with("cuda");
+    case Shown::kOnReports:
+      return !member->is_null();
+  }
+  return false;
 }
 
 std::string name_of(const Json& record) {
@@ -81,7 +95,13 @@ std::string shown_setting(const Json* value) {
   if (value == nullptr || value->is_null() || value->is_structured()) {
     return std::string(kUnknown);
   }
-  return value->is_string() ? value->get<std::string>() : value->dump();
+  return value->is_string() ? beginning(value->get<std::string>()) : value->dump();
+}
+
+bool varies(const Records& records, std::string_view key) {
+  const std::string first = shown_setting(find(*records.front(), key));
+  return std::ranges::any_of(
+      records, [&](const Json* record) { return shown_setting(find(*record, key)) != first; });
 }
 
 // Keys of what rows were measured with that is not the same in all of them.
@@ -97,10 +117,7 @@ std::vector<std::string> varying_settings(const Records& records) {
   }
   std::vector<std::string> varying;
   for (const std::string& key : keys) {
-    const std::string first = shown_setting(find(*records.front(), key));
-    if (std::ranges::any_of(records, [&](const Json* record) {
-          return shown_setting(find(*record, key)) != first;
-        })) {
+    if (varying.size() < kMostSettings && varies(records, key)) {
       varying.push_back(key);
     }
   }
@@ -108,7 +125,7 @@ std::vector<std::string> varying_settings(const Records& records) {
 }
 
 std::string heading_of(const std::string& key) {
-  std::string heading = key.substr(key.find('.') + 1);
+  std::string heading = beginning(key.substr(key.find('.') + 1));
   std::ranges::replace(heading, '_', ' ');
   return heading;
 }
@@ -126,10 +143,7 @@ std::vector<std::string> varying_keys(const Records& records,
                                       const std::vector<std::string>& settings) {
   std::vector<std::string> keys;
   for (const char* key : {"query", "context"}) {
-    const std::string first = shown_setting(find(*records.front(), key));
-    if (std::ranges::any_of(records, [&](const Json* record) {
-          return shown_setting(find(*record, key)) != first;
-        })) {
+    if (varies(records, key)) {
       keys.emplace_back(key);
     }
   }
@@ -256,9 +270,20 @@ std::vector<RunTable> tables_of(const Json& run) {
   return tables;
 }
 
+std::string beginning(const std::string& text, std::size_t most_bytes) {
+  if (text.size() <= most_bytes) {
+    return text;
+  }
+  std::size_t end = most_bytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) {
+    --end;
+  }
+  return text.substr(0, end) + "...";
+}
+
 std::string text_member(const Json& object, std::string_view key) {
   const Json* const member = find(object, key);
-  return member != nullptr && member->is_string() ? member->get<std::string>()
+  return member != nullptr && member->is_string() ? beginning(member->get<std::string>())
                                                   : std::string(kUnknown);
 }
 

@@ -11,6 +11,12 @@ namespace kvg::harness::report {
 /// Most records of one report: what a reader, and a browser, still gets through.
 inline constexpr std::size_t kMostRows = 10'000;
 
+/// Most bytes of a text that is shown: a stranger's text must not fill the page.
+inline constexpr std::size_t kMostText = 4096;
+
+/// Most settings that become columns.
+inline constexpr std::size_t kMostSettings = 32;
+
 /// A recorded run, as read_run() yields it, and the file's name for people.
 struct Run {
   std::string file;
@@ -53,7 +59,10 @@ struct RunTable {
 /// are left out: the run is older than they are.
 [[nodiscard]] std::vector<RunTable> tables_of(const nlohmann::json& run);
 
-/// A text member of an object, or "-".
+/// The beginning of UTF-8, no character cut in two; "..." follows when something is left out.
+[[nodiscard]] std::string beginning(const std::string& text, std::size_t most_bytes = kMostText);
+
+/// A text member of an object as far as it is shown, or "-".
 [[nodiscard]] std::string text_member(const nlohmann::json& object, std::string_view key);
 
 /// A finite number of an object, "memory.kv_bytes" lying in an object of it.

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -105,7 +104,7 @@ std::string heat_cell(const NeedleGrid::Cell& cell) {
   if (cell.answers == 0) {
     return "<td>-</td>";
   }
-  const double mean = std::clamp(cell.score_sum / cell.answers, 0.0, 1.0);
+  const double mean = cell.score_sum / cell.answers;
   return "<td class=\"heat-" + std::to_string(std::lround(mean * 10.0)) + "\" title=\"" +
          std::to_string(cell.answers) + " asked\">" + std::to_string(std::lround(mean * 100.0)) +
          "</td>";
@@ -114,8 +113,8 @@ std::string heat_cell(const NeedleGrid::Cell& cell) {
 std::string grid_html(const NeedleGrid& grid) {
   std::string html = "<figure class=\"grid\">" + element("figcaption", grid.name) +
                      "<table><thead><tr><th scope=\"col\">depth</th>";
-  for (const double context : grid.contexts) {
-    html += "<th scope=\"col\">" + Json(std::llround(context)).dump() + "</th>";
+  for (const std::int64_t context : grid.contexts) {
+    html += "<th scope=\"col\">" + std::to_string(context) + "</th>";
   }
   html += "</tr></thead><tbody>\n";
   for (std::size_t row = 0; row < grid.depths.size(); ++row) {
@@ -182,7 +181,7 @@ std::string environment_html(const Json& environment) {
                      html_text(text_member(environment, "command")) + "</pre><dl>\n";
   for (const auto& [key, value] : environment.items()) {
     if (key != "command" && !value.is_null()) {
-      html += element("dt", key) + element("dd", flat_text(value)) + "\n";
+      html += element("dt", beginning(key)) + element("dd", beginning(flat_text(value))) + "\n";
     }
   }
   return html + "</dl>\n";
@@ -199,10 +198,11 @@ std::string run_html(const Run& run, Json& drawn) {
 }
 
 // Nothing is loaded, and no script runs but the two that are written here.
-std::string content_policy() {
-  return "default-src 'none'; base-uri 'none'; form-action 'none'; style-src " +
-         content_hash(kStyle) + "; script-src " + content_hash(kLibrary) + " " +
-         content_hash(kScript);
+const std::string& content_policy() {
+  static const std::string kPolicy =
+      "default-src 'none'; base-uri 'none'; form-action 'none'; style-src " + content_hash(kStyle) +
+      "; script-src " + content_hash(kLibrary) + " " + content_hash(kScript);
+  return kPolicy;
 }
 
 }  // namespace

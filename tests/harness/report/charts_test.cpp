@@ -124,7 +124,7 @@ TEST(NeedleGrids, AveragesByDepthAndLength) {
   const NeedleGrid& grid = grids.front();
   EXPECT_EQ(grid.name, "a");
   EXPECT_EQ(grid.depths, (std::vector<int>{0, 50, 100}));
-  EXPECT_EQ(grid.contexts, (std::vector<double>{500, 900}));
+  EXPECT_EQ(grid.contexts, (std::vector<std::int64_t>{500, 900}));
   EXPECT_EQ(grid.cells[0][0].score_sum, 1.0);
   EXPECT_EQ(grid.cells[0][0].answers, 2);
   EXPECT_EQ(grid.cells[0][1].score_sum, 0.25);
@@ -135,6 +135,10 @@ TEST(NeedleGrids, TakesNoDepthBeyondTheText) {
   Json run = run_of({needle_row("a", 500, {1.0, 1.0})});
   run["records"][0]["samples"][0]["depth"] = 1e300;
   run["records"][0]["samples"][1]["depth"] = -1;
+  EXPECT_TRUE(needle_grids(tables_of(run).front()).empty());
+  run["records"][0]["samples"][0]["depth"] = 0;
+  EXPECT_EQ(needle_grids(tables_of(run).front()).size(), 1U);
+  run["records"][0]["context"] = 1e300;
   EXPECT_TRUE(needle_grids(tables_of(run).front()).empty());
 }
 

@@ -133,6 +133,32 @@ TEST(Renderers, RenderARunWithoutRecords) {
   }
 }
 
+// Whatever stands in the place of whatever member, a report is made of it.
+TEST(Renderers, TakeAnythingAnywhere) {
+  Json nested = "end";
+  for (int i = 0; i < 100; ++i) {
+    nested = Json::array({nested});
+  }
+  const Json whole = run_of({row_of("a", 20, 2e9, 0.5), needle_row("b", 500, {1.0})});
+  const Json leaves = whole.flatten();
+  for (const auto& [path, unused] : leaves.items()) {
+    for (const Json& value : {Json(), Json("x"), Json(-1e308), nested}) {
+      Json run = whole;
+      run[Json::json_pointer(path)] = value;
+      for (const Renderer& renderer : renderers()) {
+        EXPECT_NE(rendered(std::string(renderer.name), run), "") << path << " " << value;
+      }
+    }
+  }
+}
+
+TEST(RenderHtml, ShowsTheBeginningOfLongTexts) {
+  Json run = small_run();
+  run["records"][0]["method"] = std::string(1'000'000, 'x');
+  run["environment"]["cpu"] = std::string(1'000'000, 'y');
+  EXPECT_LT(rendered("html", run).size(), rendered("html", small_run()).size() + 100'000);
+}
+
 TEST(HtmlText, EscapesWhatBeginsOrEndsMarkup) {
   EXPECT_EQ(html_text("<a href=\"x\" b='y'>&amp;\n"),
             "&lt;a href=&quot;x&quot; b=&#39;y&#39;&gt;&amp;amp; ");

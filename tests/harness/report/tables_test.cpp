@@ -93,6 +93,21 @@ TEST(TablesOf, ShowsSettingsThatVary) {
   EXPECT_EQ(table.rows[0].variant, "prompt len 4000");
 }
 
+TEST(TablesOf, ShowsTheComparisonWithABaselineWhereThereIsOne) {
+  Record alone = row_of("a", 20, 1, 1);
+  alone.delta_nll = {};
+  Record compared = alone;
+  compared.delta_nll = 0.25;
+  const auto columns_named = [](const Json& run) {
+    return std::ranges::count(tables_of(run).front().columns, "delta_nll", &TableColumn::key);
+  };
+  EXPECT_EQ(columns_named(run_of({alone})), 0);
+  const Json run = run_of({alone, compared});
+  EXPECT_EQ(columns_named(run), 1);
+  EXPECT_EQ(cell_at(tables_of(run).front(), 0, "delta_nll").text, "-");
+  EXPECT_EQ(cell_at(tables_of(run).front(), 1, "delta_nll").text, "0.2500");
+}
+
 TEST(TablesOf, LeavesOutWhatAnOlderRunDoesNotHave) {
   Json run = run_of({measured_record()});
   run["records"][0].erase("fraction_of_bound_tpot");
@@ -120,6 +135,15 @@ TEST(TablesOf, TakesOtherTypesForNothing) {
     EXPECT_EQ(cell_at(table, 0, key).text, "-") << key;
     EXPECT_FALSE(cell_at(table, 0, key).known) << key;
   }
+}
+
+TEST(TablesOf, HasOnlySoManyColumns) {
+  Json run = run_of({row_of("a", 20, 1, 1), row_of("b", 20, 1, 1)});
+  const std::size_t before = tables_of(run).front().columns.size();
+  for (int i = 0; i < 100; ++i) {
+    run["records"][0]["settings"]["key_" + std::to_string(i)] = i;
+  }
+  EXPECT_EQ(tables_of(run).front().columns.size(), before + kMostSettings);
 }
 
 TEST(TablesOf, HasNoTablesWithoutRecords) {
