@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/attend_rows.cuh"
+#include "kernels/cuda/attend_scores.cuh"
 
 // What a lane of decode attention does. `args.lanes` lanes of a warp share a row, C channels each,
 // and a warp takes several rows at once; every set of lanes that shares rows runs an online softmax
@@ -10,68 +10,53 @@
 namespace kvg::kernels {
 
 template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
-struct AttendLane : LaneRows<Keys, Values, C, Group, Paged> {
+struct AttendLane : LaneScores<Keys, Values, C, Group, Paged> {
   static constexpr int kGroup = Group;
   static constexpr int kThreads = 128;
   static constexpr int kWarps = kThreads / kWarp;
   static constexpr int kBlocks = 3;  ///< of a multiprocessor
-  static constexpr bool kWaits = is_pruned(Keys) || is_per_channel(Keys);
+  static constexpr int kRingBytes = 0;
   /// How far a score may pass the largest before sums are scaled down: weights stay below 2^8.
   static constexpr float kSlack = 8.0F;
-  using Rows = LaneRows<Keys, Values, C, Group, Paged>;
-  using Tile = typename Rows::Tile;
-  using Rows::args;
-  using Rows::channel;
-  using Rows::end;
-  using Rows::kChannelScales;
-  using Rows::key_scales;
-  using Rows::key_stored;
-  using Rows::keys;
-  using Rows::kKeyScales;
-  using Rows::kRows;
-  using Rows::kValueScales;
-  using Rows::load_keys;
-  using Rows::load_values;
-  using Rows::present;
-  using Rows::row;
-  using Rows::seen;
-  using Rows::share;
-  using Rows::slot;
-  using Rows::tile_at;
-  using Rows::tile_rows;
-  using Rows::value_stored;
-  using Rows::values;
-  using Rows::work;
+  using Scores = LaneScores<Keys, Values, C, Group, Paged>;
+  using Tile = typename Scores::Tile;
+  using Scores::args;
+  using Scores::channel;
+  using Scores::end;
+  using Scores::exponent;
+  using Scores::gather_scores;
+  using Scores::key_level_floats;
+  using Scores::kRows;
+  using Scores::kValueScales;
+  using Scores::kWaits;
+  using Scores::load_keys;
+  using Scores::load_row;
+  using Scores::load_values;
+  using Scores::present;
+  using Scores::row;
+  using Scores::score_tile;
+  using Scores::slot;
+  using Scores::staged_floats;
+  using Scores::take_queries;
+  using Scores::taken;
+  using Scores::tile_at;
+  using Scores::tile_rows;
+  using Scores::value_stored;
+  using Scores::values;
+  using Scores::work;
 
-  int packed_keys = work.packed_keys;
   int packed_values = work.packed_values;
-  const float* sets;          ///< queries, as stage_queries() leaves them
-  const float* key_levels;    ///< this lane's column
-  const float* value_levels;  ///< likewise
-  std::uint32_t exponent = args.unit_exponent;
-  float query[Group][C];   ///< over place_weight(); kChannelScales: times the scales of `held`
-  float query_sum[Group];  ///< of the query; kChannelScales: times the zeros of `held`
-  int held = -1;           ///< group of slots
-  float mixed[Group][C];   ///< sum of weight x value, times place_weight(), without zeros
-  float zeros[Group];      ///< sum of weight x zero
-  float largest[Group];    ///< score from which weights are counted
-  float weights[Group];    ///< sum of weights
-
-  /// Levels of keys and values: floats of shared memory before the queries.
-  __host__ __device__ static constexpr int staged_floats(int) {
-    return (is_table(Keys) ? kWarp << bits_of(Keys) : 0) +
-           (is_table(Values) ? kWarp << bits_of(Values) : 0);
-  }
-  static constexpr int kSets = kWaits ? 4 : 2;
-  static constexpr int kRingBytes = 0;
+  const float* value_levels;  ///< this lane's column
+  float mixed[Group][C];      ///< sum of weight x value, times place_weight(), without zeros
+  float zeros[Group];         ///< sum of weight x zero
+  float largest[Group];       ///< score from which weights are counted
+  float weights[Group];       ///< sum of weights
 
   __device__ AttendLane(const AttendKernelArgs& kernel_args,
                         const BlockWork& block_work,
                         const float* shared)
-      : Rows(kernel_args, block_work),
-        sets(shared + staged_floats(0)),
-        key_levels(shared + threadIdx.x % kWarp),
-        value_levels(key_levels + (is_table(Keys) ? kWarp << bits_of(Keys) : 0)) {
+      : Scores(kernel_args, block_work, shared),
+        value_levels(shared + key_level_floats() + threadIdx.x % kWarp) {
 #pragma unroll
     for (int g = 0; g < Group; ++g) {
       largest[g] = kLeast;
@@ -86,159 +71,6 @@ struct AttendLane : LaneRows<Keys, Values, C, Group, Paged> {
 
   __device__ static int warp() {
     return static_cast<int>(threadIdx.x) / kWarp;
-  }
-
-  /// After stage_queries().
-  __device__ void take_queries() {
-    if constexpr (!kChannelScales) {
-#pragma unroll
-      for (int g = 0; g < Group; ++g) {
-        query_sum[g] = 0.0F;
-#pragma unroll
-        for (int c = 0; c < C; ++c) {
-          const float q = query_at(0, g, c);
-          query[g][c] = q * (1.0F / Codes<Keys, C>::place_weight(c));
-          query_sum[g] += q;
-        }
-      }
-    }
-  }
-
-  /// Element of a set of queries; 0 in lanes beyond the row.
-  [[nodiscard]] __device__ float query_at(int set, int g, int c) const {
-    const float q = sets[(set * Group + g) * args.shape.head_dim + channel + c];
-    return present ? q : 0.0F;
-  }
-
-  /// kChannelScales: folds the scales of the group that holds `entry` into the queries.
-  __device__ void hold_scales(int entry) {
-    const int group = entry / args.keys.group;
-    if (group == held) {
-      return;
-    }
-    held = group;
-    std::uint32_t stored[C];
-    load_words<4 * C>(
-        key_scales + static_cast<std::int64_t>(group) * args.keys.scale_row_bytes + channel * 4,
-        stored);
-#pragma unroll
-    for (int g = 0; g < Group; ++g) {
-      query_sum[g] = 0.0F;
-    }
-#pragma unroll
-    for (int c = 0; c < C; ++c) {
-      float pair[2];
-      widen_word(stored[c], pair, __half{});
-#pragma unroll
-      for (int g = 0; g < Group; ++g) {
-        const float q = query_at(0, g, c);
-        query[g][c] = q * (1.0F / Codes<Keys, C>::place_weight(c)) * pair[0];
-        query_sum[g] = fmaf(q, pair[1], query_sum[g]);
-      }
-    }
-  }
-
-  __device__ void score_tile(const Tile& tile, float (&scores)[kRows][Group]) {
-    bool some_apart = false;
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      float x[C];
-      keys[r].widen(args.keys, key_levels, exponent, x);
-      if constexpr (kChannelScales) {
-        hold_scales(slot(tile, r));
-      }
-#pragma unroll
-      for (int g = 0; g < Group; ++g) {
-        const float product = dot(query[g], x);
-        if constexpr (kKeyScales) {
-          const Affine scale = affine_of<Keys>(args.keys, key_stored.stored[r]);
-          scores[r][g] = fmaf(scale.scale, product, scale.zero * query_sum[g]);
-        } else {
-          scores[r][g] = kChannelScales ? product + query_sum[g] : product;
-        }
-      }
-      some_apart = some_apart || is_apart(slot(tile, r));
-    }
-    if (some_apart) {
-      score_apart_rows(tile, scores);
-    }
-  }
-
-  [[nodiscard]] __device__ bool is_apart(int entry) const {
-    return entry < args.sinks || (kWaits && entry >= packed_keys);
-  }
-
-  /// Through local memory rather than unrolled: such rows are few, and code that is seldom run
-  /// should not push the loop out of the instruction cache.
-  __device__ void score_apart_rows(const Tile& tile, float (&scores)[kRows][Group]) const {
-    int slots[kRows];
-    float all[kRows][Group];
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      slots[r] = slot(tile, r);
-#pragma unroll
-      for (int g = 0; g < Group; ++g) {
-        all[r][g] = scores[r][g];
-      }
-    }
-#pragma unroll 1
-    for (int r = 0; r < kRows; ++r) {
-      const bool waiting = kWaits && slots[r] >= packed_keys;
-      const ApartRow apart = {.slot = slots[r],
-                              .waiting = waiting,
-                              .set = (waiting ? 2 : 0) + (slots[r] < args.sinks ? 1 : 0),
-                              .first = present ? share * C : args.shape.head_dim,
-                              .count = C};
-#pragma unroll 1
-      for (int g = 0; g < Group && is_apart(slots[r]); ++g) {
-        const float* query_row = sets + (apart.set * Group + g) * args.shape.head_dim;
-        all[r][g] = score_apart(args, work, apart, query_row);
-      }
-    }
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-#pragma unroll
-      for (int g = 0; g < Group; ++g) {
-        scores[r][g] = all[r][g];
-      }
-    }
-  }
-
-  /// Adds up the lanes of a row, hides what is not there, and writes scores that are wanted.
-  __device__ void gather_scores(const Tile& tile, float (&scores)[kRows][Group]) const {
-    for (int step = args.lanes / 2; step > 0; step /= 2) {
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-#pragma unroll
-        for (int g = 0; g < Group; ++g) {
-          scores[r][g] += __shfl_xor_sync(kAllLanes, scores[r][g], step);
-        }
-      }
-    }
-    if (args.scores != nullptr && share == 0) {
-      write_scores(tile, scores);
-    }
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      const bool is_seen = seen(tile, r);
-#pragma unroll
-      for (int g = 0; g < Group; ++g) {
-        scores[r][g] = is_seen ? scores[r][g] : -INFINITY;
-      }
-    }
-  }
-
-  __device__ void write_scores(const Tile& tile, const float (&scores)[kRows][Group]) const {
-#pragma unroll
-    for (int r = 0; r < kRows; ++r) {
-      float* out = args.scores + work.first_query * args.capacity + slot(tile, r);
-#pragma unroll
-      for (int g = 0; g < Group; ++g) {
-        if (seen(tile, r) && g < work.queries) {
-          out[g * args.capacity] = scores[r][g] * (1.0F / kLog2E);
-        }
-      }
-    }
   }
 
   /// Turns scores into weights.
@@ -309,9 +141,7 @@ struct AttendLane : LaneRows<Keys, Values, C, Group, Paged> {
 
   /// A value that is not packed yet, as widen() would yield it.
   __device__ void wait_for_value(int entry, float (&x)[C]) const {
-    const std::int64_t from =
-        work.head * args.values.waiting_slots + entry % args.values.waiting_slots;
-    load_waiting(args.values.waiting, args.compute, from * args.shape.head_dim + channel, x);
+    load_row(args.values, entry, x);
 #pragma unroll
     for (int c = 0; c < C; ++c) {
       x[c] *= Codes<Values, C>::place_weight(c);
@@ -323,19 +153,18 @@ struct AttendLane : LaneRows<Keys, Values, C, Group, Paged> {
       stage_levels<kThreads>(args.keys.form, shared);
     }
     if constexpr (is_table(Values)) {
-      stage_levels<kThreads>(args.values.form,
-                             shared + (is_table(Keys) ? kWarp << bits_of(Keys) : 0));
+      stage_levels<kThreads>(args.values.form, shared + key_level_floats());
     }
     stage_queries<Group, kThreads>(
         args,
         work,
         {.sets = shared + staged_floats(0), .factor = args.scale * kLog2E, .waits = kWaits});
     __syncthreads();
-    take_queries();
   }
 
   /// This warp's chunk of the entries; queries are staged while the first loads are under way.
   __device__ void attend(float* shared) {
+    const int step = kWarps * tile_rows();
     const int first = work.begin + warp() * tile_rows();
     Tile tile = tile_at(first);
     if (first < end) {
@@ -343,8 +172,14 @@ struct AttendLane : LaneRows<Keys, Values, C, Group, Paged> {
       load_values(tile);
     }
     stage(shared);
-    for (int at = first; at < end; at += kWarps * tile_rows()) {
-      const int next_at = at + kWarps * tile_rows();
+    // Sinks meet other queries, so tiles that have some are gone over twice. Pages may list them
+    // anywhere.
+    int until = Paged && args.sinks > 0 ? end : min(end, args.sinks);
+    take_queries(first < until ? 1 : 0);
+    until = first < until ? until : end;
+    for (int at = first; at < until;) {
+      const bool again = taken == 1 && at + step >= until;
+      const int next_at = again ? first : at + step;
       const Tile next = tile_at(next_at);
       float scores[kRows][Group];
       score_tile(tile, scores);
@@ -357,7 +192,12 @@ struct AttendLane : LaneRows<Keys, Values, C, Group, Paged> {
       if (next_at < end) {
         load_values(next);
       }
+      if (again) {
+        take_queries(0);
+        until = end;
+      }
       tile = next;
+      at = next_at;
     }
   }
 

@@ -10,7 +10,7 @@
 
 namespace kvg::kernels {
 
-/// Two sums, so that one does not wait for the other. In the order of score_apart().
+/// Two sums, so that one does not wait for the other.
 template <int C>
 __device__ inline float dot(const float (&q)[C], const float (&x)[C]) {
   float even = 0.0F;
