@@ -13,6 +13,7 @@
 #include "kernels/cuda/ops.cuh"
 #include "kernels/cuda/pool.cuh"
 #include "kernels/cuda/prefill_attention_wgmma.cuh"
+#include "kernels/cuda/projection_chain.cuh"
 #include "kernels/cuda/scoring.cuh"
 #include "kernels/cuda/workspace.cuh"
 
@@ -78,7 +79,7 @@ class CudaBackend final : public Backend {
   }
 
   [[nodiscard]] std::unique_ptr<Workspace> make_workspace(const WorkspaceShape& shape) override {
-    select();
+    proceed();
     const WorkspacePlan plan = lay_out_workspace(target_, compute_, shape);
     auto workspace = std::make_unique<CudaWorkspace>(pool_, plan, shape, workspace_);
     workspace->clear_arrivals(target_.stream);
@@ -86,30 +87,31 @@ class CudaBackend final : public Backend {
   }
 
   void use_workspace(Workspace& workspace) override {
+    proceed();
     workspace_ = &dynamic_cast<CudaWorkspace&>(workspace);
   }
 
   void upload(void* device, const void* host, std::size_t bytes) override {
-    select();
+    proceed();
     KVG_CUDA_CHECK(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, target_.stream));
     // Pinned memory is read later than the call returns, and the caller may change it then.
     KVG_CUDA_CHECK(cudaStreamSynchronize(target_.stream));
   }
 
   void download(void* host, const void* device, std::size_t bytes) override {
-    select();
+    proceed();
     KVG_CUDA_CHECK(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, target_.stream));
     KVG_CUDA_CHECK(cudaStreamSynchronize(target_.stream));
   }
 
   void synchronize() override {
-    select();
+    proceed();
     KVG_CUDA_CHECK(cudaStreamSynchronize(target_.stream));
   }
 
   void embed(const EmbedArgs& args) override {
     if (args.rows > 0) {
-      select();
+      proceed();
       embed_tokens(target_, args);
     }
   }
@@ -122,42 +124,42 @@ class CudaBackend final : public Backend {
 
   void append(const AppendArgs& args) override {
     check_entries(args.from);
-    select();
+    proceed();
     append_entry(target_, args);
   }
 
   void store(const StoreArgs& args) override {
     check_entries(args.from);
-    select();
+    proceed();
     store_entries(target_, compute_, args);
   }
 
   void settle(const SettleArgs& args) override {
-    select();
+    proceed();
     settle_entries(target_, compute_, args);
   }
 
   void score(const ScoreArgs& args) override {
     if (args.rows > 0) {
-      select();
+      proceed();
       score_rows(target_, args);
     }
   }
 
   void compare(const CompareArgs& args) override {
     if (args.rows > 0) {
-      select();
+      proceed();
       compare_rows(target_, args);
     }
   }
 
   void advance(const AdvanceArgs& args) override {
-    select();
+    proceed();
     advance_cursors(target_, args);
   }
 
   [[nodiscard]] Scoring& scoring() override {
-    select();
+    proceed();
     const bool works = workspace_ != nullptr;
     scoring_.set_scratch(works ? workspace_->at(workspace_->plan().scoring) : nullptr,
                          works ? workspace_->shape() : WorkspaceShape());
@@ -165,17 +167,23 @@ class CudaBackend final : public Backend {
   }
 
   [[nodiscard]] std::unique_ptr<Graph> capture(const std::function<void()>& step) override {
-    select();
-    return capture_graph(info_.index, target_.stream, step);
+    proceed();
+    return capture_graph(info_.index, target_.stream, [&] {
+      step();
+      chain_.flush();
+    });
   }
 
   [[nodiscard]] double time(const std::function<void()>& work) override {
-    select();
-    return device_seconds(target_.stream, work);
+    proceed();
+    return device_seconds(target_.stream, [&] {
+      work();
+      chain_.flush();
+    });
   }
 
   [[nodiscard]] Ceilings measure_ceilings(const CeilingSizes& sizes) override {
-    select();
+    proceed();
     return measure_cuda_ceilings({.device = info_.index, .target = target_, .compute = compute_},
                                  {pool_, host_pool_},
                                  sizes);
@@ -183,6 +191,11 @@ class CudaBackend final : public Backend {
 
  private:
   void select() const { KVG_CUDA_CHECK(cudaSetDevice(info_.index)); }
+  // For whatever comes after projections: they are enqueued first.
+  void proceed() {
+    select();
+    chain_.flush();
+  }
   // Scratch for `bytes` bytes.
   [[nodiscard]] void* reserved(WorkspacePart WorkspacePlan::*part, std::size_t bytes) const {
     KVG_EXPECT(workspace_ != nullptr && bytes <= (workspace_->plan().*part).bytes,
@@ -208,6 +221,7 @@ class CudaBackend final : public Backend {
   PinnedPool host_pool_;
   Gemm gemm_;
   CudaWorkspace* workspace_ = nullptr;  ///< in use
+  ProjectionChain chain_{target_, compute_, workspace_};
   CudaScoring scoring_;
 };
 
@@ -254,23 +268,22 @@ void CudaBackend::project_qkv(const QkvArgs& args) {
   const bool plain_heads = args.query_norm == nullptr && args.key_norm == nullptr;
   const bool decodes = fits_decode(target_, compute_, rows, args.linear.in);
   if (decodes && plain_heads) {
-    decode_qkv(target_, compute_, args);
+    chain_.add(args);
     return;
   }
   void* heads = product(rows, args.linear.out);
   if (decodes) {
     Linear linear = args.linear;
     linear.bias = nullptr;
-    decode_project(target_,
-                   compute_,
-                   {.out = heads,
-                    .out_dtype = compute_,
-                    .in = args.in,
-                    .norm = args.norm,
-                    .linear = linear,
-                    .activation = Activation::kNone,
-                    .rows = rows});
+    chain_.add(ProjectArgs{.out = heads,
+                           .out_dtype = compute_,
+                           .in = args.in,
+                           .norm = args.norm,
+                           .linear = linear,
+                           .activation = Activation::kNone,
+                           .rows = rows});
   } else {
+    proceed();
     multiply({.out = heads,
               .out_dtype = compute_,
               .in = normed(args.in, args.norm, rows, args.linear.in),
@@ -280,13 +293,14 @@ void CudaBackend::project_qkv(const QkvArgs& args) {
               .out_features = args.linear.out,
               .in_features = args.linear.in});
   }
+  proceed();
   place_qkv(target_, compute_, args, heads);
 }
 
 void CudaBackend::attend(const AttendArgs& args) {
   KVG_EXPECT(args.shape.kv_heads > 0 && args.shape.heads % args.shape.kv_heads == 0,
              "query heads are a multiple of kv_heads");
-  select();
+  proceed();
   const auto partials = reserved(&WorkspacePlan::partials,
                                  attend_partial_bytes(args.shape, args.batch, args.kv.capacity));
   const auto arrivals =
@@ -305,7 +319,7 @@ void CudaBackend::prefill_attend(const PrefillAttendArgs& args) {
   if (args.tokens == 0 || args.batch == 0) {
     return;
   }
-  select();
+  proceed();
   if (compute_ == DType::kF32) {
     plain_prefill_attend(target_, args);
   } else if (wgmma::fits(target_, args)) {
@@ -324,9 +338,10 @@ void CudaBackend::project(const ProjectArgs& args) {
   }
   select();
   if (fits_decode(target_, compute_, args.rows, args.linear.in)) {
-    decode_project(target_, compute_, args);
+    chain_.add(args);
     return;
   }
+  proceed();
   const bool gated = is_gated(args.activation);
   const bool direct = args.linear.bias == nullptr && args.activation == Activation::kNone;
   const bool in_place = direct || (!gated && args.out_dtype == DType::kF32);
@@ -360,9 +375,10 @@ void CudaBackend::add_project(const AddProjectArgs& args) {
   }
   select();
   if (fits_decode(target_, compute_, args.rows, args.linear.in)) {
-    decode_add_project(target_, compute_, args);
+    chain_.add(args);
     return;
   }
+  proceed();
   multiply({.out = args.inout,
             .out_dtype = DType::kF32,
             .in = args.in,

@@ -12,14 +12,16 @@
 // unit is the one or two weight rows whose results belong together; a block owns a contiguous
 // stretch of units, so that all multiprocessors get the same share, and holds the input rows,
 // normalised, in shared memory.
-//
-// An Epilogue has kWidth, the weight rows of a unit; row(unit, which), their indices; and
-// finish(unit, input row, sums), called once for each.
 
 namespace kvg::kernels {
 
-inline constexpr int kGemvThreads = 256;
+inline constexpr int kGemvThreads = 512;
 inline constexpr int kGemvWarps = kGemvThreads / kWarp;
+
+/// Waits for all kGemvThreads, but not for a warp beside them that copies weights.
+__device__ inline void meet() {
+  asm volatile("bar.sync 1, %0;" ::"n"(kGemvThreads) : "memory");
+}
 
 struct GemvArgs {
   const void* weight = nullptr;  ///< [.., length] of T
@@ -29,7 +31,6 @@ struct GemvArgs {
   int length = 0;  ///< elements of a row
   int units = 0;
   int stride = 0;  ///< elements between staged rows
-  int stages = 0;  ///< of the ring
 };
 
 /// Elements between staged rows: room for zeros up to a multiple of 32, and 64 bytes more than a
@@ -82,11 +83,11 @@ class RowStager {
         x[r * args_.stride + i] = from_float<T>(0.0F);
       }
     }
-    __syncthreads();
+    meet();
   }
 
  private:
-  static constexpr int kHeld = 4;  // groups of four elements in a thread's registers
+  static constexpr int kHeld = 2;  // groups of four elements in a thread's registers
 
   __device__ static int at(int j) {
     return static_cast<int>(threadIdx.x) + j * kGemvThreads;
@@ -99,7 +100,7 @@ class RowStager {
     if (lane == 0) {
       warps[threadIdx.x / kWarp] = mine;
     }
-    __syncthreads();
+    meet();
     return row_norm(warp_merge(lane < kGemvWarps ? warps[lane] : Moments{}), args_.norm);
   }
 

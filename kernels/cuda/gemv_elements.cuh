@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/gemv_tiles.cuh"
+#include "kernels/cuda/gemv_epilogues.cuh"
 
 // Projections of a few rows element by element, in f32: for f32 weights, and for 16-bit rows that
 // do not start at multiples of 16 bytes. A warp takes one unit at a time.
@@ -56,23 +56,24 @@ __global__ void __launch_bounds__(kGemvThreads)
   }
 }
 
-template <typename T, typename Epilogue>
-void launch_gemv(const Target& target, GemvArgs args, const Epilogue& epilogue) {
-  if constexpr (sizeof(T) == 2) {
-    if (args.length % Pack<T>::kCount == 0 && is_aligned(args.weight, sizeof(Pack<T>))) {
-      launch_gemv_tiles<T>(target, args, epilogue);
-      return;
-    }
-  }
+/// Bytes of shared memory for the input rows.
+constexpr std::size_t elements_bytes(int rows, int length, std::size_t element) {
+  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(gemv_stride(length)) * element;
+}
+
+template <typename T>
+void launch_elements(const Target& target, Projection<T> projection) {
+  GemvArgs& args = projection.gemv;
   args.stride = gemv_stride(args.length);
-  launch(target,
-         gemv_elements_kernel<T, Epilogue>,
-         {.blocks = dim3(static_cast<unsigned>(std::min(args.units, 2 * target.multiprocessors))),
-          .threads = kGemvThreads,
-          .shared_bytes = static_cast<std::size_t>(args.rows) *
-                          static_cast<std::size_t>(args.stride) * sizeof(T)},
-         args,
-         epilogue);
+  projection.with_epilogue([&](const auto& epilogue) {
+    launch(target,
+           gemv_elements_kernel<T, std::decay_t<decltype(epilogue)>>,
+           {.blocks = dim3(static_cast<unsigned>(std::min(args.units, 2 * target.multiprocessors))),
+            .threads = kGemvThreads,
+            .shared_bytes = elements_bytes(args.rows, args.length, sizeof(T))},
+           args,
+           epilogue);
+  });
 }
 
 }  // namespace kvg::kernels

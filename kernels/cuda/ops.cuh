@@ -12,12 +12,6 @@ inline constexpr int kMaxDecodeRows = 8;
 /// in shared memory.
 [[nodiscard]] bool fits_decode(const Target& target, DType compute, int rows, int in);
 
-// The decode projections: weights of the compute dtype, at most kMaxDecodeRows rows.
-void decode_project(const Target& target, DType compute, const ProjectArgs& args);
-void decode_add_project(const Target& target, DType compute, const AddProjectArgs& args);
-/// Without query and key norms.
-void decode_qkv(const Target& target, DType compute, const QkvArgs& args);
-
 /// out [rows, dim] of `compute` = norm(in [rows, dim]).
 struct NormArgs {
   void* out = nullptr;

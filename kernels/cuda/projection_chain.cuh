@@ -1,0 +1,53 @@
+#pragma once
+
+#include <variant>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/ops.cuh"
+#include "kernels/cuda/workspace.cuh"
+
+namespace kvg::kernels {
+
+/// The decode projections: weights of the compute dtype, at most kMaxDecodeRows rows. Those that
+/// follow each other become one kernel, whose blocks read on from matrix to matrix while they wait
+/// for each other's results: what was added is enqueued by flush() at the latest.
+class ProjectionChain {
+ public:
+  /// `workspace` is the one in use.
+  ProjectionChain(const Target& target, DType compute, CudaWorkspace* const& workspace)
+      : target_(target), compute_(compute), workspace_(workspace) {}
+
+  void add(const ProjectArgs& args);
+  void add(const AddProjectArgs& args);
+  /// Without query and key norms.
+  void add(const QkvArgs& args);
+
+  /// Enqueues what was added.
+  void flush();
+
+ private:
+  /// Bytes that a projection reads or writes and another one may touch too.
+  struct Range {
+    const void* data = nullptr;
+    std::size_t bytes = 0;
+  };
+  struct Link {
+    std::variant<ProjectArgs, AddProjectArgs, QkvArgs> args;
+    Range in;
+    Range out;
+  };
+
+  [[nodiscard]] bool takes(const Linear& linear) const;
+  void add(Link link, const Linear& linear);
+  [[nodiscard]] std::vector<bool> waits() const;
+  template <typename T>
+  void launch_chain();
+
+  const Target& target_;
+  DType compute_;
+  CudaWorkspace* const& workspace_;
+  std::vector<Link> links_;
+};
+
+}  // namespace kvg::kernels
