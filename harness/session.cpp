@@ -11,7 +11,6 @@
 #include "harness/summary.h"
 #include "harness/workload.h"
 #include "kernels/core/error.h"
-#include "kvcompress/spec.h"
 
 namespace kvg::harness {
 namespace {
@@ -26,35 +25,6 @@ const Experiment& checked(const Experiment& experiment) {
 
 void warn_left_out(Listener& listener, const std::string& reason) {
   listener.warn("left out: " + reason);
-}
-
-void add_suite(const std::vector<std::string>& specs,
-               kvcompress::Feed feed,
-               Listener& listener,
-               std::vector<WantedPolicy>& wanted) {
-  for (const std::string& spec : specs) {
-    try {
-      wanted.push_back({.policy = kvcompress::parse_policy(spec, feed), .of_suite = true});
-    } catch (const InvalidArgument& error) {
-      warn_left_out(listener, error.what());
-    }
-  }
-}
-
-std::vector<WantedPolicy> parse_policies(const std::vector<std::string>& given,
-                                         kvcompress::Feed feed,
-                                         Listener& listener) {
-  std::vector<WantedPolicy> wanted;
-  for (const std::string& text : given) {
-    for (const std::string& spec : kvcompress::split_policy_list(text)) {
-      if (const auto suite = kvcompress::suite_of(spec); !suite.empty()) {
-        add_suite(suite, feed, listener, wanted);
-      } else {
-        wanted.push_back({.policy = kvcompress::parse_policy(spec, feed)});
-      }
-    }
-  }
-  return wanted;
 }
 
 std::string arithmetic(const PlannedRow& row, const Subject::Bound& bound) {
@@ -85,7 +55,10 @@ Session::Session(const Experiment& experiment, Listener& listener, std::shared_p
     : experiment_(checked(experiment)),
       listener_(listener),
       protocol_(find_protocol(experiment_.protocol)),
-      wanted_(parse_policies(experiment_.policies, protocol_.feed, listener)),
+      wanted_(parse_policies(
+          experiment_.policies,
+          protocol_.feed,
+          [&listener](const std::string& reason) { warn_left_out(listener, reason); })),
       subject_(subject ? std::move(subject) : std::make_shared<Subject>(experiment_)),
       clocks_(backend().device()),
       workloads_(make_workloads(
@@ -296,7 +269,7 @@ const PlannedRow* Session::baseline_of(const Workload& workload) const {
 
 Record Session::run_paired(const PlannedRow& row, const std::string& broken) {
   const PlannedRow* const baseline = baseline_of(*row.workload);
-  if (baseline == nullptr) {
+  if (baseline == nullptr || !row.does_not_fit.empty()) {
     return run_row(row, broken).record;
   }
   if (baseline_.row != baseline) {

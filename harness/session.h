@@ -12,6 +12,7 @@
 #include "harness/protocol.h"
 #include "harness/reporter.h"
 #include "harness/subject.h"
+#include "harness/wanted_policies.h"
 #include "kvcompress/policy.h"
 
 namespace kvg::harness {
@@ -40,12 +41,6 @@ struct PlannedRow {
   model::RunShape shape;
   model::MemoryPlan plan;
   std::string does_not_fit;  ///< the arithmetic, when the plan is above what the device has
-};
-
-/// A policy that was asked for, by its own spec or as one of a suite.
-struct WantedPolicy {
-  kvcompress::Policy policy;
-  bool of_suite = false;  ///< left out with a warning where it cannot run
 };
 
 /// Which rows of a session to measure; empty: all.

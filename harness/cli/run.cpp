@@ -257,7 +257,9 @@ int execute(RunFlags flags, const Command& command) {
   Outputs outputs;
   open_outputs(flags, outputs);
   console.show_warnings();
-  return session.run(command, outputs.reporters) == 0 ? kAllMeasured : kSomeFailed;
+  const std::size_t failed = session.run(command, outputs.reporters);
+  console.show_warnings();
+  return failed == 0 ? kAllMeasured : kSomeFailed;
 }
 
 }  // namespace

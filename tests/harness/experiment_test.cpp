@@ -1,6 +1,8 @@
 #include "harness/experiment.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
+#include <vector>
 
 #include "tests/support/expect_throw.h"
 
@@ -82,6 +84,26 @@ TEST(ValueOf, IsTheDefaultUntilGiven) {
   EXPECT_EQ(value_of(experiment, &Experiment::num_samples), 3);
   experiment.max_tokens = 10;
   EXPECT_EQ(value_of(experiment, &Experiment::max_tokens), 10);
+}
+
+TEST(CheckExperiment, RefusesNoKlWhereNothingIsCompared) {
+  Experiment experiment;
+  experiment.kl = false;
+  EXPECT_NO_THROW(check(experiment));
+  experiment.protocol = "speed";
+  expect_invalid([&] { check(experiment); },
+                 "--no-kl means nothing to protocol speed; it belongs to: stream, split, score");
+}
+
+TEST(SettingsOf, NameKlWhereItIsOff) {
+  const auto names_kl = [](const Experiment& experiment) {
+    const std::vector<Setting> settings = settings_of(experiment);
+    return std::ranges::find(settings, "kl", &Setting::name) != settings.end();
+  };
+  Experiment experiment;
+  EXPECT_FALSE(names_kl(experiment));
+  experiment.kl = false;
+  EXPECT_TRUE(names_kl(experiment));
 }
 
 }  // namespace

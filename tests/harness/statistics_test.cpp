@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 #include <gtest/gtest.h>
+#include <utility>
+#include <vector>
 
 #include "tests/support/expect_throw.h"
 
@@ -66,6 +68,49 @@ TEST(BootstrapInterval, OfAShareIsItsBinomial) {
   EXPECT_NEAR(interval.low, 0.402, 0.02);
   EXPECT_NEAR(interval.high, 0.598, 0.02);
   EXPECT_EQ(bootstrap_interval(groups, 3).low, interval.low) << "seeded";
+}
+
+TEST(BootstrapInterval, OfEqualSharesIsThem) {
+  const Interval interval = bootstrap_interval(std::array{Share{1, 4}, Share{2, 8}}, 0);
+  EXPECT_EQ(interval.low, 0.25);
+  EXPECT_EQ(interval.high, 0.25);
+}
+
+// Of two shares a resample takes one twice or both: 18/20, 9/40 or 0/60.
+TEST(BootstrapInterval, PoolsWhatItDraws) {
+  const Interval interval = bootstrap_interval(std::array{Share{9, 10}, Share{0, 30}}, 1);
+  EXPECT_EQ(interval.low, 0.0);
+  EXPECT_EQ(interval.high, 0.9);
+  const Interval again = bootstrap_interval(std::array{Share{9, 10}, Share{0, 30}}, 1);
+  EXPECT_EQ(again.low, interval.low) << "seeded";
+}
+
+TEST(StudentInterval, OfTwoAndThreeValues) {
+  // Mean 2, deviation sqrt(2), over sqrt(2): 1 x t(1).
+  const Interval two = student_interval(std::array{1.0, 3.0});
+  EXPECT_NEAR(two.low, 2.0 - 12.7062047, 1e-6);
+  EXPECT_NEAR(two.high, 2.0 + 12.7062047, 1e-6);
+  // Mean 3, deviation sqrt(7): t(2) x sqrt(7 / 3).
+  const Interval three = student_interval(std::array{1.0, 2.0, 6.0});
+  EXPECT_NEAR(three.high - 3.0, 4.3026527 * std::sqrt(7.0 / 3.0), 1e-6);
+}
+
+// Published quantiles on both sides of where the table ends.
+TEST(StudentInterval, OfManyValues) {
+  for (const auto& [count, quantile] : {std::pair{11, 2.228139},
+                                        std::pair{21, 2.085963},
+                                        std::pair{22, 2.079614},
+                                        std::pair{31, 2.042272},
+                                        std::pair{121, 1.979930}}) {
+    std::vector<double> values(static_cast<std::size_t>(count), 0.0);
+    values[0] = 1.0;
+    const double half = student_interval(values).high - mean(values);
+    EXPECT_NEAR(half * std::sqrt(count) / sample_deviation(values), quantile, 2e-6) << count;
+  }
+}
+
+TEST(StudentInterval, RefusesOneValue) {
+  expect_invalid([] { return student_interval(std::array{1.0}); }, "at least two values");
 }
 
 TEST(Perplexity, OfEqualLikelihoodsIsTheirInverse) {

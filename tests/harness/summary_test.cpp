@@ -77,6 +77,63 @@ TEST(SummariseText, HasNoMoreStretchesThanPositions) {
   EXPECT_EQ(record.nll_by_position[2].to, 4);
 }
 
+// A sample of so many tokens, of which some were foreseen.
+Sample timed(double ttft, double tpot, std::int64_t correct, std::int64_t tokens) {
+  Sample sample;
+  sample.eval_tokens = tokens;
+  sample.correct = correct;
+  sample.ttft = ttft;
+  sample.tpot = tpot;
+  return sample;
+}
+
+TEST(KeepIntervals, OfTheSamplesOfARecord) {
+  Record record;
+  record.samples = {timed(1.0, 0.5, 9, 10), timed(3.0, 0.5, 0, 30)};
+  keep_intervals(record);
+  // Mean 2, deviation over the root of the count 1, times t(1).
+  EXPECT_NEAR(*record.ttft_low, 2.0 - 12.7062047, 1e-6);
+  EXPECT_NEAR(*record.ttft_high, 2.0 + 12.7062047, 1e-6);
+  EXPECT_DOUBLE_EQ(*record.tpot_low, 0.5);
+  EXPECT_DOUBLE_EQ(*record.tpot_high, 0.5);
+  EXPECT_DOUBLE_EQ(*record.accuracy_low, 0.0);
+  EXPECT_DOUBLE_EQ(*record.accuracy_high, 0.9);
+}
+
+TEST(KeepIntervals, OfOneSampleThereAreNone) {
+  Record record;
+  record.samples = {timed(1.0, 0.5, 9, 10)};
+  keep_intervals(record);
+  EXPECT_FALSE(record.ttft_low);
+  EXPECT_FALSE(record.tpot_high);
+  EXPECT_FALSE(record.accuracy_low);
+}
+
+TEST(KeepIntervals, LeavesOutWhatASampleLacks) {
+  Record record;
+  record.samples = {timed(1.0, 0.5, 9, 10), timed(1.0, 0.5, 9, 10)};
+  record.samples[1].tpot = {};
+  record.samples[0].correct = {};
+  keep_intervals(record);
+  EXPECT_TRUE(record.ttft_low);
+  EXPECT_FALSE(record.tpot_low);
+  EXPECT_FALSE(record.accuracy_low);
+}
+
+TEST(KeepBitsPerByte, CountsBytesOfScoredTokens) {
+  // Three bytes a token; of five and two tokens the last three and one are scored.
+  const Workload workload{
+      .dataset = "text",
+      .sha256 = "",
+      .samples = {{1, 2, 3, 4, 5}, {1, 2}},
+      .bytes_of = [](std::span<const std::int32_t> ids) { return 3 * ids.size(); }};
+  const std::vector<Trace> traces{trace({}, {std::log(2.0), std::log(2.0), std::log(4.0)}, 0),
+                                  trace({}, {std::log(256.0)}, 0)};
+  Record record;
+  keep_bits_per_byte(workload, traces, record);
+  EXPECT_NEAR(*record.bits_per_byte, (1.0 + 1.0 + 2.0 + 8.0) / 12.0, 1e-12);
+}
+
 TEST(SummariseText, LeavesQualityOfRandomIdsOut) {
   Record record;
   summarise_text(
