@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/core/error.h"
+#include "kernels/core/nesting.h"
 
 namespace kvg::harness {
 namespace {
@@ -22,6 +23,9 @@ constexpr std::streamsize kBlock = 1 << 20;
 }  // namespace
 
 Json parse_run(std::string_view text, const std::string& name) {
+  if (nests_too_deep(text)) {
+    refuse(name, "it is nested too deep");
+  }
   Json run = Json::parse(text, nullptr, false);
   if (run.is_discarded()) {
     refuse(name, "it is broken or cut short");

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "kernels/core/error.h"
+#include "kernels/core/utf8.h"
 
 namespace kvg::kvcompress {
 namespace {
@@ -202,9 +203,23 @@ SpecPart split_part(std::string_view whole, std::string_view text, bool pairs_al
   }
 }
 
+// Specs stand in messages of one line and in records.
+void expect_printable(std::string_view text) {
+  const auto control = std::ranges::find_if(text, [](char letter) {
+    return static_cast<unsigned char>(letter) < 0x20U || letter == 0x7F;
+  });
+  const auto bad =
+      std::min(first_invalid_utf8(text), static_cast<std::size_t>(control - text.begin()));
+  if (bad < text.size()) {
+    throw InvalidArgument("policy spec: byte " + std::to_string(bad) +
+                          " is no printable character of UTF-8");
+  }
+}
+
 }  // namespace
 
 SpecText split_spec(std::string_view text) {
+  expect_printable(text);
   const std::size_t plus = text.find('+');
   const bool sides_alone = text.starts_with("k=") || text.starts_with("v=");
   if (plus == std::string_view::npos && sides_alone) {

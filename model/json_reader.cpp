@@ -1,12 +1,15 @@
 #include "model/json_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
 
 #include "kernels/core/error.h"
+#include "kernels/core/nesting.h"
 
 namespace kvg::model {
 namespace {
@@ -38,6 +41,15 @@ std::string text_of(const json& value) {
   return text;
 }
 
+// Names of a file stand in messages, and may hold anything.
+std::string on_one_line(std::string text) {
+  std::ranges::replace_if(
+      text,
+      [](char letter) { return static_cast<unsigned char>(letter) < 0x20U || letter == 0x7F; },
+      '?');
+  return text;
+}
+
 }  // namespace
 
 json read_json_object(const std::filesystem::path& file) {
@@ -51,9 +63,13 @@ json read_json_object(const std::filesystem::path& file) {
     throw DataError(file.string() + ": " + std::to_string(bytes) +
                     " bytes are too many for this file");
   }
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  if (nests_too_deep(text)) {
+    throw DataError(file.string() + ": nested too deep");
+  }
   json value;
   try {
-    value = json::parse(in);
+    value = json::parse(text);
   } catch (const json::exception&) {
     throw DataError(file.string() + ": not valid JSON");
   }
@@ -89,7 +105,7 @@ const json& JsonReader::at(std::string_view key) const {
 }
 
 void JsonReader::refuse(const std::string& message) const {
-  throw DataError(where_ + ": " + message);
+  throw DataError(on_one_line(where_ + ": " + message));
 }
 
 void JsonReader::refuse_value(std::string_view key, std::string_view allowed) const {

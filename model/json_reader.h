@@ -9,7 +9,7 @@
 namespace kvg::model {
 
 /// Parses a JSON file whose top level is an object. Throws DataError naming the file: missing, too
-/// large (over 64 MB), not JSON, not an object.
+/// large (over 64 MB), nested too deep, not JSON, not an object.
 [[nodiscard]] nlohmann::json read_json_object(const std::filesystem::path& file);
 
 /// Smallest and largest value that a key may have.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "kernels/core/error.h"
+#include "kernels/core/nesting.h"
 
 namespace kvg::model {
 namespace {
@@ -55,6 +56,9 @@ json parse_header(std::string_view text, const std::filesystem::path& file) {
     }
     return true;
   };
+  if (nests_too_deep(text)) {
+    throw DataError(file.string() + ": the header is nested too deep");
+  }
   json header;
   try {
     header = json::parse(text, callback);

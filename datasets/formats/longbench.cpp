@@ -66,7 +66,8 @@ FileQuestion read(const Json& line, const LinePlace& place) {
   const LongBenchSet* const known = find_longbench_set(name);
   const LongBenchSet& set = known != nullptr ? *known : key.classes.empty() ? kQuestions : kClasses;
   if (&set.metric == &kClassification && key.classes.empty()) {
-    throw DataError(place.where + ": all_classes is missing, which " + name + " is judged by");
+    throw DataError(place.where + ": all_classes is missing, which " + std::string(set.name) +
+                    " is judged by");
   }
   return {.task = name,
           .prompt = {.context = std::string(set.before) + text_of(line, "context", place.where),

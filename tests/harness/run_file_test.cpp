@@ -22,6 +22,8 @@ TEST(ParseRun, RefusesWhatIsNoRun) {
   refuse(R"({"records": {}})", "no array of records");
   refuse(R"({"records": [1]})", "no array of records");
   refuse(R"({"schema": "kvgauge.run/9", "records": []})", "its schema is not kvgauge.run/1");
+  const std::string deep = std::string(9999, '[') + std::string(9999, ']');
+  refuse(R"({"records": )" + deep + "}", "it is nested too deep");
   refuse(R"({"environment": 1, "records": []})", "its environment is no object");
 }
 

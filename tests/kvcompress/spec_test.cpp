@@ -77,6 +77,13 @@ TEST(SplitSpec, RefusesMalformedText) {
   expect_invalid([] { (void)split_spec("window:budget"); }, "\"budget\" is not key=value");
 }
 
+TEST(SplitSpec, RefusesWhatCannotBePrinted) {
+  for (const char* text : {"win\ndow", "win\x1b[1m", "win\x7f", "win\xff", "win\xc3"}) {
+    expect_invalid([text] { static_cast<void>(split_spec(text)); },
+                   "policy spec: byte 3 is no printable character of UTF-8");
+  }
+}
+
 TEST(SplitSpec, RefusesAKeyGivenTwice) {
   expect_invalid([] { (void)split_spec("window:budget=4,budget=5"); }, "budget is given twice");
   expect_invalid([] { (void)split_spec("baseline+k=int8,k=int4"); }, "k is given twice");

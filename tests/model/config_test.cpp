@@ -243,6 +243,13 @@ TEST(Config, RefusesBrokenFiles) {
                           "config.json: missing or not readable");
   const auto broken = folder.write("config.json", "{\"a\": ");
   expect_throw<DataError>([&] { (void)load_config(broken); }, "config.json: not valid JSON");
+  // A value is written out when it is refused, by recursion.
+  const auto deep = folder.write(
+      "config.json",
+      "{\"hidden_size\": " + std::string(100'000, '[') + std::string(100'000, ']') + "}");
+  expect_throw<DataError>([&] { (void)load_config(deep); }, "config.json: nested too deep");
+  const auto lines = folder.write("config.json", R"({"model_type": "a\nb"})");
+  expect_throw<DataError>([&] { (void)load_config(lines); }, "model_type \"a?b\" is not supp");
   const auto list = folder.write("config.json", "[]");
   expect_throw<DataError>([&] { (void)load_config(list); }, "config.json: not a JSON object");
   expect_refused(with(base("llama"), {{"rope_scaling", 3}}),

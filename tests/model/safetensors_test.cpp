@@ -79,6 +79,9 @@ TEST_F(Safetensors, RefusesAHeaderBeyondTheFile) {
 TEST_F(Safetensors, RefusesAHeaderThatIsNoJsonObject) {
   expect_refused(safetensors_bytes("{\"a\":", 0), "the header is not valid JSON");
   expect_refused(safetensors_bytes("[1]", 0), "the header is not a JSON object");
+  expect_refused(
+      safetensors_bytes("{\"a\":" + std::string(9999, '[') + std::string(9999, ']') + "}", 0),
+      "the header is nested too deep");
   expect_refused(safetensors_bytes("{\"a\xFF\":1}", 0), "the header is not valid JSON");
 }
 
