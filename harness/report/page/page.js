@@ -61,8 +61,8 @@ function digits(value) {
   return Number(value.toPrecision(4)).toString();
 }
 
-// The names of the points on a front, beside them, as far as there is room; a finger or a mouse on a
-// point tells every name.
+// The names of points beside them, those on a front first, as far as there is room; a finger or a
+// mouse on a point tells every name.
 
 function nameBox(ctx, area, name, point) {
   const width = ctx.measureText(name).width;
@@ -73,25 +73,29 @@ function nameBox(ctx, area, name, point) {
 const meet = (a, b) =>
   a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
 
-const frontNames = {
-  id: "frontNames",
+function namedPoints(chart) {
+  const all = chart.data.datasets.flatMap((dataset, index) =>
+    chart.isDatasetVisible(index)
+      ? chart.getDatasetMeta(index).data.map((at, place) => ({ at, raw: dataset.data[place] }))
+      : [],
+  );
+  return [...all.filter(({ raw }) => raw.front), ...all.filter(({ raw }) => !raw.front)];
+}
+
+const pointNames = {
+  id: "pointNames",
   afterDatasetsDraw(chart) {
     const { ctx, chartArea } = chart;
     const written = [];
     ctx.save();
     ctx.font = "11px system-ui, sans-serif";
-    ctx.fillStyle = variable("--text");
-    chart.data.datasets.forEach((dataset, index) => {
-      if (!dataset.named || !chart.isDatasetVisible(index)) {
-        return;
+    namedPoints(chart).forEach(({ at, raw }) => {
+      const box = nameBox(ctx, chartArea, raw.name, at);
+      if (!written.some((other) => meet(box, other))) {
+        ctx.fillStyle = variable(raw.front ? "--text" : "--muted");
+        ctx.fillText(box.name, box.left, box.bottom - 2);
+        written.push(box);
       }
-      chart.getDatasetMeta(index).data.forEach((point, place) => {
-        const box = nameBox(ctx, chartArea, dataset.data[place].name, point);
-        if (!written.some((other) => meet(box, other))) {
-          ctx.fillText(box.name, box.left, point.y - 6);
-          written.push(box);
-        }
-      });
     });
     ctx.restore();
   },
@@ -114,7 +118,6 @@ function scatter(chart) {
       label: `${series.name} Pareto front`.trim(),
       data: front,
       colour: index,
-      named: true,
       showLine: true,
       stepped: "before",
       borderColor: colourOf,
@@ -127,7 +130,7 @@ function scatter(chart) {
   return {
     type: "scatter",
     data: { datasets },
-    plugins: [frontNames],
+    plugins: [pointNames],
     options: {
       scales: { x: axis(chart.x, { grace: "5%" }), y: axis(chart.y, { grace: "8%" }) },
       plugins: {
