@@ -12,7 +12,7 @@ cores="$(nproc)"
 packages=(
   cmake ninja-build g++ git pkg-config
   nlohmann-json3-dev libcli11-dev libsentencepiece-dev libopenblas-dev
-  libpcre2-dev libicu-dev libssl-dev libgtest-dev libbenchmark-dev libjs-chart.js
+  libpcre2-dev libicu-dev libssl-dev libyaml-cpp-dev libgtest-dev libbenchmark-dev libjs-chart.js
 )
 
 say() { printf '== %s\n' "$*" >&2; }

@@ -58,6 +58,7 @@ struct CountInfo {
   std::optional<std::int32_t> default_value;
   std::string_view protocols;    ///< "stream split"; empty: all
   std::string_view automatic{};  ///< of them, those that take kAuto; it is their default
+  bool several = false;          ///< a run may be given several values, for a row each
   std::string_view help;
 };
 

@@ -59,15 +59,6 @@ void try_to_write(const fs::path& probe, const fs::path& file) {
   }
 }
 
-bool ends_within_a_line(const fs::path& file) {
-  std::ifstream in(file, std::ios::binary | std::ios::ate);
-  if (!in || in.tellg() <= 0) {
-    return false;
-  }
-  in.seekg(-1, std::ios::end);
-  return in.get() != '\n';
-}
-
 }  // namespace
 
 void check_writable(const fs::path& file) {
@@ -104,17 +95,6 @@ Rewrite rewrite_file(const fs::path& file) {
     write(temporary, document);
     fs::rename(temporary, target);
   };
-}
-
-std::ofstream open_to_append(const fs::path& file) {
-  check_writable(file);
-  const bool ends_line = !is_special(file) && ends_within_a_line(file);
-  std::ofstream out(file, std::ios::binary | std::ios::app);
-  if (!out) {
-    refuse(file, std::strerror(errno));
-  }
-  out << (ends_line ? "\n" : "") << std::flush;
-  return out;
 }
 
 }  // namespace kvg::harness

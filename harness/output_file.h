@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <string_view>
 
@@ -14,10 +13,6 @@ using Rewrite = std::function<void(std::string_view document)>;
 /// it is whole whenever the program ends. What is no regular file, such as /dev/stdout, is written
 /// to directly. Throws InvalidArgument now when the path cannot be written, DataError later.
 [[nodiscard]] Rewrite rewrite_file(const std::filesystem::path& file);
-
-/// Opens a file of lines to append more. A last line that was cut short (its run was killed while
-/// it wrote) is ended first, so that it spoils no other. Throws InvalidArgument as above.
-[[nodiscard]] std::ofstream open_to_append(const std::filesystem::path& file);
 
 /// Throws InvalidArgument when `file` cannot be written, naming it and the reason. Tries it, and
 /// leaves nothing behind.

@@ -1,6 +1,14 @@
 #include "harness/reporter.h"
 
+#include <nlohmann/json.hpp>
+
 namespace kvg::harness {
+
+void Reporters::recall(std::span<const nlohmann::ordered_json> lines) {
+  for (const auto& reporter : all_) {
+    reporter->recall(lines);
+  }
+}
 
 void Reporters::begin_run(const Environment& environment) {
   for (const auto& reporter : all_) {

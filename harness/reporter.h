@@ -2,6 +2,8 @@
 
 #include <functional>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,8 +24,8 @@ struct TableInfo {
   std::vector<std::string> methods;  ///< of the rows to come
 };
 
-/// Receives a run as it goes: the environment, then for every table its rows the moment each is
-/// measured.
+/// Receives a run as it goes: what an earlier run of the same cells left, then for every model and
+/// combination of counts the environment, and for every table its rows the moment each is measured.
 class Reporter {
  public:
   Reporter() = default;
@@ -31,6 +33,8 @@ class Reporter {
   Reporter& operator=(const Reporter&) = delete;
   virtual ~Reporter() = default;
 
+  /// Lines of --jsonl that belong to the same grid.
+  virtual void recall(std::span<const nlohmann::ordered_json> /*lines*/) {}
   virtual void begin_run(const Environment& /*environment*/) {}
   virtual void begin_table(const TableInfo& /*table*/) {}
   virtual void add(const Record& record) = 0;
@@ -41,6 +45,7 @@ class Reporters final : public Reporter {
  public:
   void hold(std::unique_ptr<Reporter> reporter) { all_.push_back(std::move(reporter)); }
 
+  void recall(std::span<const nlohmann::ordered_json> lines) override;
   void begin_run(const Environment& environment) override;
   void begin_table(const TableInfo& table) override;
   void add(const Record& record) override;

@@ -30,6 +30,8 @@ class Listener {
   virtual void progress(std::string_view what, std::size_t done, std::size_t total) = 0;
   /// Nothing is under way; called before a row is reported.
   virtual void idle() = 0;
+  /// Of all cells of a grid so many are finished.
+  virtual void cells(std::size_t /*done*/, std::size_t /*total*/) {}
   /// True once no further row is to begin.
   [[nodiscard]] virtual bool stopping() const { return false; }
 };

@@ -11,6 +11,7 @@ namespace kvg::harness::cli {
 inline constexpr int kAllMeasured = 0;
 inline constexpr int kRefused = 1;
 inline constexpr int kSomeFailed = 3;
+inline constexpr int kInterrupted = 130;  ///< as shells say it of SIGINT
 /// Of `compare`: rows regressed; its input is unusable.
 inline constexpr int kRegressed = 1;
 inline constexpr int kUnusable = 2;
@@ -23,6 +24,7 @@ using Command = std::vector<std::string>;
 using Action = std::function<int()>;
 
 void add_run(CLI::App& app, const Command& command, Action& action);
+void add_sweep(CLI::App& app, const Command& command, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

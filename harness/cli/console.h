@@ -1,7 +1,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +18,8 @@ namespace kvg::harness::cli {
 class Console final : public Listener {
  public:
   struct Options {
-    bool progress = false;
+    bool progress = false;  ///< of what is under way
+    bool cells = false;     ///< of all cells: a bar, or a line each
     bool terminal = false;
   };
 
@@ -26,15 +29,30 @@ class Console final : public Listener {
   void warn(const std::string& line) override;
   void progress(std::string_view what, std::size_t done, std::size_t total) override;
   void idle() override;
+  void cells(std::size_t done, std::size_t total) override;
+  [[nodiscard]] bool stopping() const override;
 
   void show_warnings();
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  void show(const std::string& line);
+
   std::ostream& out_;
   Options options_;
-  std::chrono::steady_clock::time_point last_;
+  Clock::time_point last_;
   bool line_open_ = false;
   std::vector<std::string> warnings_;
+  std::string cells_line_;                  ///< how far the cells are; empty: not told
+  std::size_t finished_before_ = 0;         ///< cells, when the first was begun
+  std::optional<Clock::time_point> begun_;  ///< the first cell
 };
+
+/// "3 of 12 cells, 1.5 a second, 6 s left": `seconds` went by for the last `measured` of `done`.
+[[nodiscard]] std::string cells_text(std::size_t done,
+                                     std::size_t total,
+                                     std::size_t measured,
+                                     double seconds);
 
 }  // namespace kvg::harness::cli

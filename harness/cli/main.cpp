@@ -16,6 +16,7 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  kvgauge run                 the main job: tiny-llama under four policies\n"
     "  kvgauge run --help          every flag\n"
+    "  kvgauge sweep grid.json --jsonl grid.jsonl   a grid of runs, resumable\n"
     "  kvgauge report run.json -o report.html   a page with charts; without -o tables as Markdown\n"
     "  kvgauge compare old.json new.json   whether a run holds what an older one recorded\n"
     "  kvgauge list policies       selections and their parameters; also: list codecs\n"
@@ -58,6 +59,7 @@ int run_program(const cli::Command& command) {
   app.require_subcommand(1);
   cli::Action action;
   cli::add_run(app, command, action);
+  cli::add_sweep(app, command, action);
   cli::add_info(app, action);
   cli::add_list(app, action);
   cli::add_report(app, action);

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <iosfwd>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 
 #include "harness/output_file.h"
 #include "harness/reporter.h"
@@ -18,7 +20,10 @@ namespace kvg::harness {
 /// One document {"schema", "environment", "records"}, rewritten whole after every row.
 [[nodiscard]] std::unique_ptr<Reporter> make_json_reporter(Rewrite rewrite);
 
-/// One line a record, each with the environment, flushed at once. `out` outlives the reporter.
-[[nodiscard]] std::unique_ptr<Reporter> make_jsonl_reporter(std::ostream& out);
+/// Writes one line.
+using AppendLine = std::function<void(const nlohmann::ordered_json& line)>;
+
+/// One line a record, each with its environment.
+[[nodiscard]] std::unique_ptr<Reporter> make_jsonl_reporter(AppendLine append);
 
 }  // namespace kvg::harness

@@ -199,18 +199,43 @@ TEST(JsonEnvironment, HoldsWhereTheRecordsComeFrom) {
 }
 
 TEST(JsonlReporter, AppendsALineARecordTheMomentItComes) {
-  std::ostringstream out;
-  const auto reporter = make_jsonl_reporter(out);
+  std::vector<json> lines;
+  const auto reporter =
+      make_jsonl_reporter([&lines](const nlohmann::ordered_json& line) { lines.push_back(line); });
   reporter->begin_run(fixed_environment());
-  EXPECT_EQ(out.str(), "");
+  EXPECT_TRUE(lines.empty());
   reporter->add(measured_record());
-  const std::string first = out.str();
-  EXPECT_EQ(first.find('\n'), first.size() - 1);
-  EXPECT_EQ(json::parse(first).at("schema"), "kvgauge.record/1");
-  EXPECT_EQ(json::parse(first).at("method"), "streaming_256");
-  EXPECT_EQ(json::parse(first).at("environment").at("time_utc"), "2026-11-21T09:30:00Z");
+  ASSERT_EQ(lines.size(), 1U);
+  EXPECT_EQ(lines[0].at("schema"), "kvgauge.record/1");
+  EXPECT_EQ(lines[0].at("method"), "streaming_256");
+  EXPECT_EQ(lines[0].at("environment").at("time_utc"), "2026-11-21T09:30:00Z");
   reporter->add(failed_record());
-  EXPECT_EQ(json::parse(out.str().substr(first.size())).at("status"), "failed");
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[1].at("status"), "failed");
+}
+
+TEST(JsonReporter, HoldsWhatAnEarlierRunLeft) {
+  std::string document;
+  const auto reporter = make_json_reporter([&document](std::string_view text) { document = text; });
+  std::vector<nlohmann::ordered_json> lines;
+  const auto keep =
+      make_jsonl_reporter([&lines](const nlohmann::ordered_json& line) { lines.push_back(line); });
+  Environment other = fixed_environment();
+  other.weights = {.name = "tiny-neox", .sha256 = "11ff"};
+  keep->begin_run(other);
+  keep->add(measured_record());
+  reporter->recall(lines);
+  json whole = json::parse(document);
+  ASSERT_EQ(whole.at("records").size(), 1U);
+  EXPECT_FALSE(whole.at("records").at(0).contains("schema"));
+  EXPECT_EQ(whole.at("environment").at("weights").at("name"), "tiny-neox");
+  reporter->begin_run(fixed_environment());
+  reporter->add(failed_record());
+  whole = json::parse(document);
+  ASSERT_EQ(whole.at("records").size(), 2U);
+  EXPECT_EQ(whole.at("records").at(0), json(to_json(measured_record())));
+  EXPECT_TRUE(whole.at("environment").at("weights").is_null()) << "records name their own";
+  EXPECT_EQ(whole.at("environment").at("texts").size(), 1U);
 }
 
 TEST(Json, KeepsACommandAsAShellReadsIt) {

@@ -83,14 +83,5 @@ TEST_F(OutputFile, CheckingLeavesFilesAsTheyWere) {
   EXPECT_FALSE(fs::exists(folder_ / "new"));
 }
 
-TEST_F(OutputFile, AppendsBehindALineThatWasCutShort) {
-  const fs::path file = folder_ / "a.jsonl";
-  open_to_append(file) << "one\n";
-  EXPECT_EQ(read(file), "one\n");
-  open_to_append(file) << "two, cut";
-  open_to_append(file) << "three\n";
-  EXPECT_EQ(read(file), "one\ntwo, cut\nthree\n");
-}
-
 }  // namespace
 }  // namespace kvg::harness

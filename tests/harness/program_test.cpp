@@ -162,17 +162,20 @@ TEST_F(Program, RunsASuite) {
 }
 
 TEST_F(Program, TellsWhatIsWrongWithACommandLine) {
-  expect_refused("", "no command is given; known: run, info, list, report, compare\n");
+  expect_refused("", "no command is given; known: run, sweep, info, list, report, compare\n");
   expect_refused("walk --fast",
-                 "no command named \"walk\"; known: run, info, list, report, compare\n");
+                 "no command named \"walk\"; known: run, sweep, info, list, report, compare\n");
   expect_refused("run --seed 1 --seed 2", "--seed is given more than once; see kvgauge run --help");
   expect_refused("list", "list needs policies, codecs, models, datasets or devices");
   expect_refused("report", "report needs files that `kvgauge run --json` wrote");
 }
 
 TEST_F(Program, SaysNothingBesideTheReasonOfARefusal) {
-  write("short.txt", "Some words to be cut into one sample and a rest.");
-  const std::string texts = "--dataset short.txt --dataset short.txt --dataset short.txt ";
+  std::string texts;
+  for (const char* name : {"a.txt", "b.txt", "c.txt"}) {
+    write(name, "Some words to be cut into one sample and a rest.");
+    texts += std::string("--dataset ") + name + " ";
+  }
   ASSERT_EQ(run("run --warmup 0 --max-tokens 8 --num-samples 90 --policy baseline " + texts), 0);
   EXPECT_GE(std::ranges::count(err_, '\n'), 3) << "a warning a text";
   expect_refused("run --max-tokens 8 --num-samples 90 --memory-limit 1KiB " + texts,
