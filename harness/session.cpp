@@ -229,6 +229,9 @@ Record Session::identity_of(const PlannedRow& row) const {
   record.weights_sha256 = subject_->weights_sha256();
   record.dataset_sha256 = row.workload->sha256;
   record.settings = settings_of(experiment_, *row.workload);
+  if (baseline_of(*row.workload) != nullptr) {
+    record.settings.push_back({.name = "paired", .value = std::string("baseline")});
+  }
   record.context = row.workload->context;
   record.query = row.workload->context ? task_choice(experiment_).query : std::string();
   return record;
