@@ -5,6 +5,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 
 #include "harness/columns.h"
 
@@ -170,15 +171,15 @@ Cell setting_cell(const Json& record, const std::string& key) {
 }
 
 // Figures that read alike are equally good: digits that are not shown decide nothing.
-void mark_best(std::vector<TableRow>& rows, std::size_t column, Better better) {
+void mark_best(std::span<TableRow* const> rows, std::size_t column, Better better) {
   const double sign = better == Better::kLower ? 1.0 : -1.0;
   const Cell* best = nullptr;
   std::set<std::string> texts;
-  for (const TableRow& row : rows) {
-    if (row.failed || !row.cells[column].number) {
+  for (const TableRow* const row : rows) {
+    const Cell& cell = row->cells[column];
+    if (!cell.number) {
       continue;
     }
-    const Cell& cell = row.cells[column];
     texts.insert(cell.text);
     if (best == nullptr || sign * *cell.number < sign * *best->number) {
       best = &cell;
@@ -188,9 +189,24 @@ void mark_best(std::vector<TableRow>& rows, std::size_t column, Better better) {
     return;
   }
   const std::string text = best->text;
-  for (TableRow& row : rows) {
+  for (TableRow* const row : rows) {
+    row->cells[column].best = row->cells[column].text == text;
+  }
+}
+
+// Rows of other settings are other questions: each has its best.
+void mark_best(RunTable& table, std::span<const Column* const> figures) {
+  std::map<std::string, std::vector<TableRow*>> by_variant;
+  for (TableRow& row : table.rows) {
     if (!row.failed) {
-      row.cells[column].best = row.cells[column].text == text;
+      by_variant[row.variant].push_back(&row);
+    }
+  }
+  for (const auto& [variant, rows] : by_variant) {
+    for (std::size_t i = 0; i < figures.size(); ++i) {
+      if (figures[i]->better != Better::kNeither) {
+        mark_best(rows, i, figures[i]->better);
+      }
     }
   }
 }
@@ -252,11 +268,7 @@ RunTable table_of(const std::string& name, const Records& records) {
   for (const Json* const record : records) {
     table.rows.push_back(row_of(*record, layout));
   }
-  for (std::size_t i = 0; i < layout.figures.size(); ++i) {
-    if (layout.figures[i]->better != Better::kNeither) {
-      mark_best(table.rows, i, layout.figures[i]->better);
-    }
-  }
+  mark_best(table, layout.figures);
   return table;
 }
 

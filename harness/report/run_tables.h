@@ -28,7 +28,7 @@ struct Cell {
   std::string text;              ///< "-" when it is not known
   std::optional<double> number;  ///< what it sorts by; empty for texts
   bool known = true;
-  bool best = false;  ///< no other row shows a better one, and some row shows a worse one
+  bool best = false;  ///< no row of the same settings shows a better one, and some a worse one
 };
 
 struct TableColumn {

@@ -53,8 +53,16 @@ function seriesColour(index) {
 
 const colourOf = (context) => seriesColour(context.dataset.colour);
 
-function axis(title, more) {
-  return { title: { display: title !== "", text: title }, ...more };
+const textColour = () => variable("--text");
+const lineColour = () => variable("--line");
+
+function axis(title, { ticks, ...more } = {}) {
+  return {
+    title: { display: title !== "", text: title, color: textColour },
+    ticks: { color: textColour, ...ticks },
+    grid: { color: lineColour, borderColor: lineColour },
+    ...more,
+  };
 }
 
 function digits(value) {
@@ -160,7 +168,7 @@ function bars(chart) {
       indexAxis: "y",
       scales: {
         x: axis(chart.x, { stacked: true }),
-        y: { stacked: true, ticks: { autoSkip: false } },
+        y: axis("", { stacked: true, ticks: { autoSkip: false } }),
       },
     },
   };

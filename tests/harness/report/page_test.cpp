@@ -154,6 +154,9 @@ TEST_F(Page, TurnsDark) {
   emulate("screen", "dark");
   EXPECT_EQ(background(), "rgb(21, 24, 28)");
   expect_soon("Chart.defaults.color", "#e6e8eb");
+  EXPECT_EQ(evaluate("(scale => scale.options.ticks.setContext(scale.getContext(0)).color)"
+                     "(Chart.instances[0].scales.x)"),
+            "#e6e8eb");
   EXPECT_FALSE(evaluate(kPixels) == light) << "charts turn dark too";
 }
 

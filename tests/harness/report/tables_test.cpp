@@ -80,6 +80,18 @@ TEST(TablesOf, MarksTheHighestWhereMoreIsBetter) {
   EXPECT_TRUE(cell_at(table, 1, "throughput").best);
 }
 
+TEST(TablesOf, MarksTheBestOfTheSameSettings) {
+  const Json run = run_of({needle_row("a", 500, {1.0}),
+                           needle_row("b", 500, {0.5}),
+                           needle_row("a", 900, {0.25}),
+                           needle_row("b", 900, {0.0})});
+  const RunTable table = tables_of(run).front();
+  EXPECT_TRUE(cell_at(table, 0, "accuracy").best);
+  EXPECT_FALSE(cell_at(table, 1, "accuracy").best);
+  EXPECT_TRUE(cell_at(table, 2, "accuracy").best) << "the best at 900 tokens";
+  EXPECT_FALSE(cell_at(table, 3, "accuracy").best);
+}
+
 TEST(TablesOf, ShowsSettingsThatVary) {
   Record longer = row_of("a", 20, 1, 1);
   longer.settings = {{"prompt_len", std::int64_t{4000}}, {"warmup", std::int64_t{32}}};
