@@ -138,10 +138,11 @@ constexpr int lane_channels(FormPair pair, int group) {
 /// The numbers of queries that kernels of lanes are compiled for.
 inline constexpr int kAttendGroups[] = {1, 4};
 
-/// Which kernel of a pair: matrix units for eight queries a block, or lanes for `group`.
+/// Which kernel of a pair: lanes for `group` queries a block, matrix units for eight, or for one.
 struct AttendKind {
-  bool tiles = false;
-  int group = 0;
+  enum class Reader { kLanes, kTiles, kSolo };
+  Reader reader = Reader::kLanes;
+  int group = 1;
 };
 
 /// Enqueues a kernel of a pair. Defined for kFormPairs alone.

@@ -3,11 +3,12 @@
 #include <algorithm>
 
 #include "kernels/cuda/attend_lane.cuh"
+#include "kernels/cuda/attend_solo.cuh"
 #include "kernels/cuda/attend_tile.cuh"
 #include "kernels/cuda/head_dim.cuh"
 
 // The kernel of decode attention and its launch, for one pair of form classes. `Reader` is
-// AttendLane or AttendTile.
+// AttendLane, AttendTile or AttendSolo.
 
 namespace kvg::kernels {
 
@@ -123,10 +124,23 @@ void launch_tiles(const Target& target, const AttendKernelArgs& args) {
   });
 }
 
+template <bool Paged>
+void launch_solo(const Target& target, const AttendKernelArgs& args) {
+  dispatch_head_dim("decode attention", args.shape.head_dim, [&](auto dim) {
+    if constexpr (dim == 64 || dim == 128) {
+      launch_reader<AttendSolo<dim, Paged>>(target, args);
+    }
+  });
+}
+
 template <FormClass Keys, FormClass Values, bool Paged>
 void launch_kind(const Target& target, const AttendKernelArgs& args, AttendKind kind) {
-  if (kind.tiles) {
+  if (kind.reader == AttendKind::Reader::kTiles) {
     launch_tiles<Keys, Values, Paged>(target, args);
+  } else if (kind.reader == AttendKind::Reader::kSolo) {
+    if constexpr (Keys == FormClass::kInt4 && Values == FormClass::kInt4) {
+      launch_solo<Paged>(target, args);
+    }
   } else if (kind.group == 1) {
     launch_lanes<Keys, Values, 1, Paged>(target, args);
   } else {

@@ -9,14 +9,16 @@
 #include "kernels/cuda/attend_block.cuh"
 #include "kernels/cuda/attend_places.cuh"
 #include "kernels/cuda/attend_ring.cuh"
+#include "kernels/cuda/attend_solo.cuh"
 #include "kernels/cuda/head_dim.cuh"
 
 // Attention of one query per head over a layer in its stored form: bound by reading keys and values
 // once. A block takes a chunk of the entries of one kv_head for several of its queries at once. The
-// chunk length follows from the number of entries and kv_heads alone; the grid holds as many chunks
-// as the capacity can need, and blocks beyond the entries leave. The chunk that arrives last merges
-// all, in order, so that the result does not depend on who that is. This file chooses the kernel;
-// attend_tile.cuh and attend_lane.cuh have its loop, attend_block.cuh what comes before and after.
+// chunk length follows from the numbers of entries, kv_heads and rows alone; the grid holds as many
+// chunks as the capacity can need, and blocks beyond the entries leave. The chunk that arrives last
+// merges all, in order, so that the result does not depend on who that is. This file chooses the
+// kernel; attend_tile.cuh, attend_solo.cuh and attend_lane.cuh have its loop, attend_block.cuh what
+// comes before and after.
 
 namespace kvg::kernels {
 namespace {
@@ -25,17 +27,20 @@ constexpr int kMinChunk = 64;
 // Of a large card; a constant, so that sums have the same order on all.
 constexpr int kMultiprocessors = 132;
 
-// Most chunks of a kv_head: all kv_heads together make as many blocks as are at work at once, so
-// that none comes late.
-constexpr int most_chunks(const HeadShape& shape, AttendKind kind) {
-  const int busy = (kind.tiles ? 1 : 3) * kMultiprocessors;
-  return std::clamp(busy / std::max(shape.kv_heads, 1), kind.tiles ? 1 : 8, kMaxChunks);
+// Most chunks of a kv_head: all of a batch together make as many blocks as are at work at once, so
+// that none comes late; and one where they are more already, as a block costs microseconds.
+constexpr int most_chunks(const HeadShape& shape, int batch, AttendKind kind) {
+  const int busy = (kind.reader == AttendKind::Reader::kTiles ? 1 : 3) * kMultiprocessors;
+  return std::clamp(busy / std::max(shape.kv_heads * batch, 1), 1, kMaxChunks);
 }
 
 // The last page may reach beyond the capacity, but by less than a chunk.
-constexpr int chunk_count(const HeadShape& shape, std::int64_t capacity, AttendKind kind) {
-  return static_cast<int>(
-      std::min<std::int64_t>(most_chunks(shape, kind), (capacity + kMinChunk - 1) / kMinChunk + 1));
+constexpr int chunk_count(const HeadShape& shape,
+                          int batch,
+                          std::int64_t capacity,
+                          AttendKind kind) {
+  return static_cast<int>(std::min<std::int64_t>(most_chunks(shape, batch, kind),
+                                                 (capacity + kMinChunk - 1) / kMinChunk + 1));
 }
 
 ScaleKind scale_kind_of(const Form& form) {
@@ -139,15 +144,20 @@ bool fits_tiles(const StoredSide& side, FormClass form_class, int head_dim) {
   return compiled && (side.form.group == 0 || side.form.group % piece == 0);
 }
 
-// Matrix units where there is a kernel for them and they have more than one query to answer, else
-// lanes for the fewest queries a block that answer a group in the fewest parts.
+// Matrix units where there is a kernel for them, which for one query codes of 4 bits alone are
+// worth, else lanes for the fewest queries a block that answer a group in the fewest parts.
 AttendKind choose_kind(const Target& target, const AttendArgs& args, FormPair pair, DType compute) {
   const bool whole_tiles = args.pages.pages == nullptr || args.pages.page >= kTileSlots;
   const int queries = args.shape.heads / args.shape.kv_heads;
-  if (target.overlaps && compute != DType::kF32 && queries > 1 && whole_tiles &&
-      fits_tiles(args.kv.keys, pair.keys, args.shape.head_dim) &&
+  const bool matrices = target.overlaps && compute != DType::kF32 && whole_tiles;
+  if (matrices && queries == 1 && pair == FormPair{FormClass::kInt4, FormClass::kInt4} &&
+      fits_solo(args.shape.head_dim, args.kv.keys.form.group) &&
+      fits_solo(args.shape.head_dim, args.kv.values.form.group)) {
+    return {.reader = AttendKind::Reader::kSolo};
+  }
+  if (matrices && queries > 1 && fits_tiles(args.kv.keys, pair.keys, args.shape.head_dim) &&
       fits_tiles(args.kv.values, pair.values, args.shape.head_dim)) {
-    return {.tiles = true};
+    return {.reader = AttendKind::Reader::kTiles};
   }
   int chosen = 0;
   for (const int group : kAttendGroups) {
@@ -165,7 +175,7 @@ AttendKind choose_kind(const Target& target, const AttendArgs& args, FormPair pa
                           std::to_string(args.kv.values.form.group) +
                           " do not share out head_dim " + std::to_string(args.shape.head_dim));
   }
-  return {.group = chosen};
+  return {.reader = AttendKind::Reader::kLanes, .group = chosen};
 }
 
 FormPair pair_of(const AttendArgs& args) {
@@ -212,8 +222,8 @@ AttendKernelArgs kernel_args_of(const AttendArgs& args,
           .shape = args.shape,
           .scratch = scratch,
           .batch = args.batch,
-          .chunks = chunk_count(args.shape, args.kv.capacity, kind),
-          .most_chunks = most_chunks(args.shape, kind),
+          .chunks = chunk_count(args.shape, args.batch, args.kv.capacity, kind),
+          .most_chunks = most_chunks(args.shape, args.batch, kind),
           .group = args.shape.heads / args.shape.kv_heads};
 }
 
@@ -232,8 +242,13 @@ void launch_pair(const Target& target,
 }  // namespace
 
 std::size_t attend_partial_bytes(const HeadShape& shape, int batch, std::int64_t entries) {
-  return sizeof(float) * static_cast<std::size_t>(batch) * static_cast<std::size_t>(shape.heads) *
-         static_cast<std::size_t>(chunk_count(shape, entries, {.tiles = false})) *
+  // Fewer rows have more chunks each.
+  int most = 0;
+  for (int rows = 1; rows <= batch; ++rows) {
+    most = std::max(
+        most, rows * chunk_count(shape, rows, entries, {.reader = AttendKind::Reader::kLanes}));
+  }
+  return sizeof(float) * static_cast<std::size_t>(most) * static_cast<std::size_t>(shape.heads) *
          static_cast<std::size_t>(partial_floats(shape.head_dim));
 }
 

@@ -96,6 +96,16 @@ class RowStager {
   // Moments of a row from those of the warps.
   __device__ RowNorm norm_of(const Moments& own, Moments* warps) const {
     const int lane = threadIdx.x % kWarp;
+    if (args_.norm.kind == NormKind::kRms) {
+      // Squares of the values themselves simply add up.
+      const float squares = warp_sum(own.squares);
+      if (lane == 0) {
+        warps[threadIdx.x / kWarp].squares = squares;
+      }
+      meet();
+      const float all = warp_sum(lane < kGemvWarps ? warps[lane].squares : 0.0F);
+      return row_norm({static_cast<float>(args_.length), 0.0F, all}, args_.norm);
+    }
     const Moments mine = warp_merge(own);
     if (lane == 0) {
       warps[threadIdx.x / kWarp] = mine;

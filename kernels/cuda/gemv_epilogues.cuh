@@ -49,7 +49,8 @@ struct ResidualEpilogue {
 
   __device__ void finish(int unit, int input_row, const float (&sums)[1]) const {
     const float value = sums[0] + (bias != nullptr ? bias[unit] : 0.0F);
-    inout[static_cast<std::size_t>(input_row) * out + unit] += value;
+    // Nobody else adds to this element now; unlike a load, this is not waited for.
+    atomicAdd(inout + static_cast<std::size_t>(input_row) * out + unit, value);
   }
 };
 

@@ -1,0 +1,376 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/cuda/attend_block.cuh"
+#include "kernels/cuda/attend_codes.cuh"
+#include "kernels/cuda/attend_places.cuh"
+#include "kernels/cuda/mma.cuh"
+
+// Decode attention of one query a kv_head over codes of 4 bits, on matrix units. Codes are operands
+// as they lie in their words: an f16 whose low bits are a code is that code times 2^-24, and times
+// 2^-20 one place further up. What tells one code from another group's is the column of the other
+// operand: the four quarters of a row, each of which has one scale, have a column each, so that
+// products come apart by quarter and scales meet them in f32.
+
+namespace kvg::kernels {
+
+template <int Dim, bool Paged>
+struct AttendSolo {
+  static constexpr int kGroup = 1;
+  static constexpr int kThreads = 128;
+  static constexpr int kWarps = kThreads / kWarp;
+  static constexpr int kBlocks = 3;  ///< of a multiprocessor
+  static constexpr int kSets = 2;
+  static constexpr int kRingBytes = 0;
+  static constexpr int kTileSlots = 16;
+  static constexpr int kTiles = 2;  ///< at once
+  static constexpr int kSteps = Dim / 16;
+  static constexpr int kKeyWords = Dim / 32;    ///< of a row, a quarter of it
+  static constexpr int kValueWords = Dim / 64;  ///< likewise, an eighth
+  static constexpr int kRowBytes = Dim / 2;
+  static constexpr float kUnit = 16777216.0F;  ///< 2^24
+  /// As in AttendTile: weights stay below 2^15, the value's scale included.
+  static constexpr float kSlack = 8.0F;
+  static constexpr float kLift = 64.0F;
+
+  /// Slots that follow one another. `count` of 0: there is nothing to see.
+  struct Tile {
+    int slot;
+    int count;
+  };
+  struct Keys {
+    std::uint32_t words[2][kKeyWords];
+    Scales<FormClass::kInt4, 2> scales;
+  };
+  struct Values {
+    std::uint32_t words[4][kValueWords];
+    Scales<FormClass::kInt4, 2> scales;
+  };
+
+  const AttendKernelArgs& args;
+  const BlockWork& work;  ///< in shared memory
+  int lane = static_cast<int>(threadIdx.x) % kWarp;
+  int quad = lane / 4;   ///< slot of keys and weights, channels of values
+  int spot = lane % 4;   ///< quarter of keys and of scales, slots of values
+  const uint2* queries;  ///< in shared memory: [sets][kSteps][kWarp]
+  int taken = 0;         ///< set of queries: 1 for sinks
+  float query_sum = 0.0F;
+  Keys keys[kTiles];
+  Values values[kTiles];
+  float mixed[kSteps][4] = {};  ///< sums of weight x code
+  float zeros = 0.0F;           ///< sum of weight x zero, of a quarter
+  float largest = kLeast;
+  float weights = 0.0F;
+  float unit = 0.0F;  ///< a power of two that brings the scales of values to 1 at most
+
+  /// Floats of shared memory before the queries as stage_queries() leaves them.
+  __host__ __device__ static constexpr int staged_floats(int head_dim) {
+    return 2 * head_dim / 16 * kWarp * 2;
+  }
+
+  __device__ AttendSolo(const AttendKernelArgs& kernel_args,
+                        const BlockWork& block_work,
+                        const float* shared)
+      : args(kernel_args),
+        work(block_work),
+        queries(reinterpret_cast<const uint2*>(shared) + lane) {}
+
+  __device__ static int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
+
+  /// Channel of a lane's pair of keys; the other one is four further.
+  __device__ static int key_channel(int pair, int quarter) {
+    return quarter * (Dim / 4) + pair / 4 * 8 + pair % 4;
+  }
+  /// What a code at the place of pair `pair` is multiplied by, over 2^-24.
+  __host__ __device__ static constexpr float place_weight(int pair) {
+    return pair % 2 == 0 ? 1.0F : 16.0F;
+  }
+
+  [[nodiscard]] __device__ Tile tile_at(int at) const {
+    if constexpr (Paged) {
+      if (at >= work.end) {
+        return {0, 0};
+      }
+      const std::int32_t page =
+          args.pages.pages[work.head * args.pages.count + (at >> args.page_shift)];
+      const int slot = (page << args.page_shift) + (at & (args.pages.page - 1));
+      return {max(slot, 0), page < 0 ? 0 : min(max(work.entries - slot, 0), kTileSlots)};
+    } else {
+      return {at, min(max(work.end - at, 0), kTileSlots)};
+    }
+  }
+
+  /// A slot with an entry even where there is nothing to see.
+  [[nodiscard]] __device__ std::int64_t slot(const Tile& tile, int i) const {
+    return tile.count == 0 ? 0 : tile.slot + min(i, tile.count - 1);
+  }
+
+  template <int Words>
+  __device__ static void load_row(const AttendSide& side,
+                                  std::int64_t row,
+                                  int part,
+                                  std::uint32_t (&words)[Words]) {
+    load_words<4 * Words>(side.codes + row * kRowBytes + part * (4 * Words), words);
+  }
+
+  __device__ void load_scales(const AttendSide& side,
+                              std::int64_t first_row,
+                              const Tile& tile,
+                              Scales<FormClass::kInt4, 2>& scales) const {
+    const int group = spot * (Dim / 4) / side.group;
+    scales.load(side, [&](int i) {
+      return side.scales + (first_row + slot(tile, quad + 8 * i)) * side.scale_row_bytes +
+             group * side.scale_bytes;
+    });
+  }
+
+  __device__ void load_keys(const Tile& tile, Keys& to) const {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      load_row(args.keys, work.key_row + slot(tile, quad + 8 * i), spot, to.words[i]);
+    }
+    load_scales(args.keys, work.key_row, tile, to.scales);
+  }
+
+  __device__ void load_values(const Tile& tile, Values& to) const {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      load_row(args.values, work.row + slot(tile, 2 * spot + i % 2 + i / 2 * 8), quad, to.words[i]);
+    }
+    load_scales(args.values, work.row, tile, to.scales);
+  }
+
+  /// Scale and zero of the codes as operands have them: times 2^-24, and counted from 0.
+  __device__ static Affine operand_affine(const AttendSide& side, std::uint32_t stored) {
+    const Affine affine = affine_of<FormClass::kInt4>(side, stored);
+    const float zero_code = side.origin[0] - 8388608.0F;
+    return {affine.scale * kUnit, affine.zero - zero_code * affine.scale};
+  }
+
+  /// Queries to operands, in f16: a lane has those of the quarter whose column is its own.
+  __device__ void stage(float* shared) const {
+    float* sets = shared + staged_floats(Dim);
+    stage_queries<kGroup, kThreads>(args, work, {.sets = sets});
+    auto* operands = reinterpret_cast<uint2*>(shared);
+    const int count = (args.sinks > 0 ? 2 : 1) * kSteps * kWarp;
+    for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
+      const int step = i / kWarp % kSteps;
+      const int quarter = i % 4;
+      const bool own = i % kWarp / 4 == 2 * quarter;
+      const float* query = sets + i / (kWarp * kSteps) * Dim;
+      std::uint32_t pair[2];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float* at = query + key_channel(2 * step + half, quarter);
+        const float by = own ? 1.0F / place_weight(half) : 0.0F;
+        pair[half] = pack_pair(at[0] * by, at[4] * by, __half{});
+      }
+      operands[i] = make_uint2(pair[0], pair[1]);
+    }
+    __syncthreads();
+  }
+
+  /// Takes a set of queries. The sum is of what the operands hold.
+  __device__ void take_queries(int set) {
+    taken = set;
+    query_sum = 0.0F;
+    const uint2* own = queries - lane + (set * kSteps * kWarp + 9 * spot);
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const uint2 pairs = own[step * kWarp];
+      float low[2];
+      float high[2];
+      widen_word(pairs.x, low, __half{});
+      widen_word(pairs.y, high, __half{});
+      query_sum += low[0] + low[1] + (high[0] + high[1]) * place_weight(1);
+    }
+  }
+
+  /// The four places of a word's two halves.
+  __device__ static void spread(std::uint32_t word, std::uint32_t (&pairs)[4]) {
+    const std::uint32_t further = word >> 8U;
+    pairs[0] = word & 0x000F000FU;
+    pairs[1] = word & 0x00F000F0U;
+    pairs[2] = further & 0x000F000FU;
+    pairs[3] = further & 0x00F000F0U;
+  }
+
+  /// Scores of base 2 of the slots `quad` and `quad` + 8 of a tile, the same in the four lanes of a
+  /// row; -infinity for what is not shown.
+  __device__ void score_tile(const Tile& tile, const Keys& own, float (&scores)[2]) const {
+    float even[4] = {};
+    float odd[4] = {};
+#pragma unroll
+    for (int word = 0; word < kKeyWords; ++word) {
+      std::uint32_t upper[4];
+      std::uint32_t lower[4];
+      spread(own.words[0][word], upper);
+      spread(own.words[1][word], lower);
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const unsigned a[4] = {upper[2 * i], lower[2 * i], upper[2 * i + 1], lower[2 * i + 1]};
+        multiply(
+            i == 0 ? even : odd, a, queries[(taken * kSteps + 2 * word + i) * kWarp], __half{});
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const Affine affine = operand_affine(args.keys, own.scales.stored[i]);
+      float score = fmaf(affine.scale, even[2 * i] + odd[2 * i], affine.zero * query_sum);
+      score += __shfl_xor_sync(kAllLanes, score, 1);
+      score += __shfl_xor_sync(kAllLanes, score, 2);
+      const int at = quad + 8 * i;
+      const bool shown = at < tile.count && (tile.slot + at < args.sinks) == (taken == 1);
+      if (args.scores != nullptr && shown && spot == 0) {
+        args.scores[work.first_query * args.capacity + tile.slot + at] = score * args.scale;
+      }
+      scores[i] = shown ? score * (args.scale * kLog2E) : -INFINITY;
+    }
+  }
+
+  /// Makes room for scores and for scales of values.
+  __device__ void raise(float most, float scale) {
+    const float next = fmaxf(largest, warp_max(most));
+    const float top = fmaxf(warp_max(scale), 1e-30F);
+    const std::uint32_t exponent = __float_as_uint(top) & 0x7F800000U;
+    const float next_unit =
+        unit == 0.0F || top * unit > 1.0F ? __uint_as_float(0x7F000000U - exponent) : unit;
+    const float decay = exp2_of(largest - next);
+    const float ratio = unit == 0.0F ? 0.0F : next_unit / unit * decay;
+    largest = next;
+    unit = next_unit;
+    weights *= decay;
+    zeros *= decay;
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      mixed[step][0] *= ratio;
+      mixed[step][2] *= ratio;
+    }
+  }
+
+  /// Adds a tile's values, `own` being the weights of the slots `quad` and `quad` + 8.
+  __device__ void mix_tile(const Values& tile, const float (&own)[2], const Affine (&affine)[2]) {
+    unsigned operand[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      weights += own[i];
+      zeros = fmaf(own[i], affine[i].zero, zeros);
+      operand[i] = transposed(pack_pair(own[i] * affine[i].scale * (unit * kLift), 0.0F, __half{}));
+    }
+    const uint2 b = make_uint2(operand[0], operand[1]);
+#pragma unroll
+    for (int word = 0; word < kValueWords; ++word) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        std::uint32_t first[4];
+        std::uint32_t second[4];
+        spread(half_words(tile.words[0][word], tile.words[1][word], half), first);
+        spread(half_words(tile.words[2][word], tile.words[3][word], half), second);
+#pragma unroll
+        for (int i = 0; i < 2; ++i) {
+          const unsigned a[4] = {first[2 * i], first[2 * i + 1], second[2 * i], second[2 * i + 1]};
+          multiply(mixed[(word * 2 + half) * 2 + i], a, b, __half{});
+        }
+      }
+    }
+  }
+
+  __device__ static std::uint32_t half_words(std::uint32_t a, std::uint32_t b, int half) {
+    return half == 0 ? lower_halves(a, b) : upper_halves(a, b);
+  }
+
+  __device__ void take(const Tile (&tiles)[kTiles], const Tile (&next)[kTiles]) {
+    float scores[kTiles][2];
+    Affine affine[kTiles][2];
+    float most = kLeast;
+    float scale = 0.0F;
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      score_tile(tiles[i], keys[i], scores[i]);
+      load_keys(next[i], keys[i]);
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        affine[i][j] = affine_of<FormClass::kInt4>(args.values, values[i].scales.stored[j]);
+        affine[i][j].zero -= (args.values.origin[0] - 8388608.0F) * affine[i][j].scale;
+        most = fmaxf(most, scores[i][j]);
+        scale = fmaxf(scale, fabsf(affine[i][j].scale));
+      }
+    }
+    if (__any_sync(kAllLanes, most > largest + kSlack || scale * unit > 2.0F || unit == 0.0F)) {
+      raise(most, scale);
+    }
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      const float own[2] = {exp2_of(scores[i][0] - largest), exp2_of(scores[i][1] - largest)};
+      mix_tile(values[i], own, affine[i]);
+      load_values(next[i], values[i]);
+    }
+  }
+
+  /// This warp's chunk of the entries; queries are staged while the first loads are under way.
+  __device__ void attend(float* shared) {
+    constexpr int kStep = kWarps * kTiles * kTileSlots;
+    const int first = work.begin + warp() * (kTiles * kTileSlots);
+    Tile tiles[kTiles];
+#pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      tiles[i] = tile_at(first + i * kTileSlots);
+      load_keys(tiles[i], keys[i]);
+      load_values(tiles[i], values[i]);
+    }
+    stage(shared);
+    // Sinks meet other queries, so tiles that have some are gone over twice.
+    int until = Paged && args.sinks > 0 ? work.end : min(work.end, args.sinks);
+    take_queries(first < until ? 1 : 0);
+    until = first < until ? until : work.end;
+    for (int at = first; at < until;) {
+      const bool again = taken == 1 && at + kStep >= until;
+      at = again ? first : at + kStep;
+      Tile next[kTiles];
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i) {
+        next[i] = tile_at(at + i * kTileSlots);
+      }
+      take(tiles, next);
+      if (again) {
+        take_queries(0);
+        until = work.end;
+      }
+#pragma unroll
+      for (int i = 0; i < kTiles; ++i) {
+        tiles[i] = next[i];
+      }
+    }
+  }
+
+  /// Leaves the warp's sums in shared memory.
+  __device__ void leave(const WarpParts& parts) {
+#pragma unroll
+    for (int step = 4; step < kWarp; step *= 2) {
+      weights += __shfl_xor_sync(kAllLanes, weights, step);
+      zeros += __shfl_xor_sync(kAllLanes, zeros, step);
+    }
+    if (spot == quad / 2) {
+      const float by = unit == 0.0F ? 0.0F : kUnit / kLift / unit;
+      float* sums = parts.sums + warp() * Dim + quad * (Dim / 8);
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) {
+        const int channel = i / 4 * 8 + i % 4 / 2 * 4 + i % 2 * 2;
+        sums[channel] = fmaf(mixed[i][0], by / place_weight(0), zeros);
+        sums[channel + 1] = fmaf(mixed[i][2], by / place_weight(1), zeros);
+      }
+    }
+    if (lane == 0) {
+      parts.largest[warp()] = largest;
+      parts.weights[warp()] = weights;
+    }
+  }
+};
+
+/// Whether AttendSolo reads a side whose codes have scales for `group` channels.
+constexpr bool fits_solo(int head_dim, int group) {
+  return (head_dim == 64 || head_dim == 128) && group > 0 && group % (head_dim / 4) == 0;
+}
+
+}  // namespace kvg::kernels
