@@ -21,8 +21,13 @@ std::optional<kernels::Visibility> pass_of(const Config& config,
                                            const kvcompress::Policy& policy,
                                            const RunShape& shape,
                                            DType compute) {
-  return shape.texts ? kvcompress::fixed_visibility(policy, config.heads.head_dim, compute)
-                     : std::nullopt;
+  if (!shape.texts) {
+    return {};
+  }
+  const auto sees = kvcompress::fixed_visibility(policy, config.heads.head_dim, compute);
+  // A window that no text outgrows is no window, and its sinks are looked at from where they lie:
+  // what keeps everything runs as the baseline does, to the bit.
+  return sees && sees->first_of(shape.tokens - 1) <= sees->sinks ? kernels::Visibility{} : sees;
 }
 
 RunShape planned_shape(const RunShape& shape, bool in_one_pass) {

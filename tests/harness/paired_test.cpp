@@ -89,7 +89,8 @@ class Paired : public testing::Test {
   Ears ears_;
 };
 
-const std::vector<std::string> kPolicies{"baseline", "window_16", "h2o_16", "int8", "window_512"};
+const std::vector<std::string> kPolicies{
+    "baseline", "window_16", "h2o_16", "int8", "streaming_512"};
 
 TEST_F(Paired, EveryRowOfATextIsSetAgainstTheBaseline) {
   for (const char* protocol : {"stream", "split", "score"}) {
