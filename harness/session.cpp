@@ -186,6 +186,7 @@ std::size_t Session::run(const std::vector<std::string>& command,
     reporter.add(record);
     failed += record.status == Status::kFailed ? 1 : 0;
   }
+  baseline_ = {};
   return failed;
 }
 
