@@ -185,7 +185,7 @@ void mark_best(std::span<TableRow* const> rows, std::size_t column, Better bette
       best = &cell;
     }
   }
-  if (texts.size() < 2) {
+  if (best == nullptr || texts.size() < 2) {
     return;
   }
   const std::string text = best->text;

@@ -138,6 +138,7 @@ TEST_F(Page, RunsNothingOfAStranger) {
 
 TEST_F(Page, DrawsALargeRun) {
   std::vector<Record> rows;
+  rows.reserve(40);
   for (int i = 0; i < 40; ++i) {
     rows.push_back(row_of("policy_" + std::to_string(i), 20 + i, 1e9 + i, 0.001));
   }
@@ -146,18 +147,18 @@ TEST_F(Page, DrawsALargeRun) {
 }
 
 TEST_F(Page, TurnsDark) {
-  const char* const kPixels = "document.querySelector('canvas').toDataURL()";
+  const char* const pixels = "document.querySelector('canvas').toDataURL()";
   emulate("screen", "light");
   open(three_rows());
   EXPECT_EQ(background(), "rgb(255, 255, 255)");
-  const std::string light = evaluate(kPixels);
+  const std::string light = evaluate(pixels);
   emulate("screen", "dark");
   EXPECT_EQ(background(), "rgb(21, 24, 28)");
   expect_soon("Chart.defaults.color", "#e6e8eb");
   EXPECT_EQ(evaluate("(scale => scale.options.ticks.setContext(scale.getContext(0)).color)"
                      "(Chart.instances[0].scales.x)"),
             "#e6e8eb");
-  EXPECT_FALSE(evaluate(kPixels) == light) << "charts turn dark too";
+  EXPECT_FALSE(evaluate(pixels) == light) << "charts turn dark too";
 }
 
 TEST_F(Page, FitsAPhone) {
