@@ -124,6 +124,8 @@ TEST(ParseSweep, RefusesYamlThatIsNoGrid) {
   broken("", "sweep file g.yaml: it is not one YAML mapping");
   broken("- a\n- b\n", "it is not one YAML mapping");
   broken("seed: 1\n---\nseed: 2\n", "it is not one YAML mapping");
+  broken("\"lama\",", "it is not one YAML mapping");
+  broken("{seed: 1}, more", "it is not one YAML mapping");
   broken("seed: [1, 2\n", "line 2");
   broken("seed: 1\nseed: 2\n", "seed is there more than once");
   broken("seed: ~\n", "seed has a value that is neither");
