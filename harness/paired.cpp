@@ -19,11 +19,11 @@ model::RunShape paired_shape(const PairedRow& row, const PairedPlace& place) {
   model::RunShape shape = row.shape;
   shape.texts = shape.prompt == 0 &&
                 kvcompress::fixed_visibility(
-                    row.policy, place.model.config.heads.head_dim, place.backend.compute_dtype())
+                    row.policy, place.config.heads.head_dim, place.backend.compute_dtype())
                     .has_value();
   shape.batch = std::min(std::max(kRows, shape.batch),
                          static_cast<std::int32_t>(row.workload.samples.size()));
-  shape.batch = model::Runner::useful_batch(place.model.config, place.backend, row.policy, shape);
+  shape.batch = model::Runner::useful_batch(place.config, place.backend, row.policy, shape);
   return shape;
 }
 
@@ -32,7 +32,7 @@ std::size_t needed_bytes(const PairedRow& row,
                          const PairedPlace& place,
                          const model::RunShape& shape) {
   const auto plan = [&](const kvcompress::Policy& policy) {
-    return model::Runner::plan(place.model.config, place.backend, policy, shape);
+    return model::Runner::plan(place.config, place.backend, policy, shape);
   };
   const model::MemoryPlan baseline = plan(row.baseline);
   return plan(row.policy).total() + baseline.total() - baseline.weights;
@@ -89,8 +89,9 @@ std::vector<double> divergences_of(const PairedRow& row,
                                    std::span<const Trace> traces,
                                    const Tick& tick) {
   const model::RunShape shape = fitting_shape(row, place);
-  model::Runner baseline(place.model, place.backend, row.baseline, shape);
-  model::Runner policy(place.model, place.backend, row.policy, shape);
+  const model::Model model = {place.config, place.weights};
+  model::Runner baseline(model, place.backend, row.baseline, shape);
+  model::Runner policy(model, place.backend, row.policy, shape);
   const std::span samples(row.workload.samples);
   std::vector<double> all;
   for (std::size_t first = 0; first < samples.size();) {

@@ -28,7 +28,8 @@ struct PairedRow {
 
 /// Where they are computed.
 struct PairedPlace {
-  model::Model model;
+  const model::Config& config;
+  const model::Weights& weights;
   kernels::Backend& backend;
   std::size_t most_bytes = 0;  ///< that a run may hold
 };

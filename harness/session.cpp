@@ -23,10 +23,6 @@ const Experiment& checked(const Experiment& experiment) {
   return experiment;
 }
 
-void warn_left_out(Listener& listener, const std::string& reason) {
-  listener.warn("left out: " + reason);
-}
-
 std::string arithmetic(const PlannedRow& row, const Subject::Bound& bound) {
   const auto part = [](std::string_view name, std::size_t bytes) {
     return std::string(name) + " " + gigabytes(static_cast<double>(bytes));
@@ -58,7 +54,7 @@ Session::Session(const Experiment& experiment, Listener& listener, std::shared_p
       wanted_(parse_policies(
           experiment_.policies,
           protocol_.feed,
-          [&listener](const std::string& reason) { warn_left_out(listener, reason); })),
+          [&listener](const std::string& reason) { listener.warn("left out: " + reason); })),
       subject_(subject ? std::move(subject) : std::make_shared<Subject>(experiment_)),
       clocks_(backend().device()),
       workloads_(make_workloads(
@@ -79,7 +75,7 @@ void Session::drop_misfits() {
       if (!wanted.of_suite) {
         throw;
       }
-      warn_left_out(listener_, error.what());
+      listener_.warn(std::string("left out: ") + error.what());
     }
   }
 }
@@ -306,7 +302,8 @@ void Session::compare(Measured& measured) {
                                      .policy = *row.policy,
                                      .baseline = *baseline_.row->policy,
                                      .shape = row.shape},
-                                    {.model = {source().config, weights()},
+                                    {.config = source().config,
+                                     .weights = weights(),
                                      .backend = backend(),
                                      .most_bytes = subject_->bound().bytes},
                                     measured.traces,
