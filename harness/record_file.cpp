@@ -11,6 +11,7 @@
 
 #include "harness/output_file.h"
 #include "kernels/core/error.h"
+#include "kernels/core/nesting.h"
 
 namespace kvg::harness {
 namespace {
@@ -121,7 +122,7 @@ std::vector<Json> RecordFile::read() const {
   std::ifstream in(file_, std::ios::binary);
   std::string text;
   while (std::getline(in, text)) {
-    lines.push_back(Json::parse(text, nullptr, false));
+    lines.push_back(nests_too_deep(text) ? Json() : Json::parse(text, nullptr, false));
     if (!lines.back().is_object()) {
       throw DataError("line " + std::to_string(lines.size()) + " of " + file_.string() +
                       " is no record; remove it or write to another file");

@@ -12,11 +12,11 @@ namespace {
 using KilledSweep = SweepProgram;
 
 TEST_F(KilledSweep, LosesNothingAndDoublesNothing) {
-  // 150 cells; twenty starts at few cells each leave some for the last one.
-  write("g.json", R"({"policies": ["baseline", "streaming_8-36"], "protocol": "split",
+  // 120 cells; twenty starts at few cells each leave some for the last one.
+  write("g.json", R"({"policies": ["baseline", "streaming_8-30"], "protocol": "split",
                       "max_tokens": "16-20", "num_samples": 1, "warmup": 0, "device": "cpu",
-                      "threads": 1})");
-  constexpr std::size_t kAll = 150;
+                      "threads": 1, "no_kl": true})");
+  constexpr std::size_t kAll = 120;
   std::mt19937 random(20);  // the seed is the number of kills and says nothing else
   int killed = 0;
   for (int i = 0; i < 20; ++i) {

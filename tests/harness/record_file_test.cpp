@@ -75,6 +75,12 @@ TEST_F(RecordLines, NamesALineThatIsNoRecord) {
   expect_throw<DataError>([this] { static_cast<void>(RecordFile(file_).read()); }, "line 2 of ");
 }
 
+TEST_F(RecordLines, NamesALineThatIsNestedTooDeep) {
+  constexpr std::size_t kDeep = 1'000'000;
+  write("{\"a\":" + std::string(kDeep, '[') + std::string(kDeep, ']') + "}\n");
+  expect_throw<DataError>([this] { static_cast<void>(RecordFile(file_).read()); }, "line 1 of ");
+}
+
 TEST_F(RecordLines, ReplacesALineInItsPlace) {
   write("{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
   RecordFile file(file_);
