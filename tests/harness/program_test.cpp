@@ -166,7 +166,7 @@ TEST_F(Program, TellsWhatIsWrongWithACommandLine) {
   expect_refused("walk --fast",
                  "no command named \"walk\"; known: run, sweep, info, list, report, compare\n");
   expect_refused("run --seed 1 --seed 2", "--seed is given more than once; see kvgauge run --help");
-  expect_refused("list", "list needs policies, codecs, models, datasets or devices");
+  expect_refused("list", "list needs policies, codecs, models, datasets, conventions or devices");
   expect_refused("report", "report needs files that `kvgauge run --json` wrote");
 }
 
@@ -321,10 +321,13 @@ TEST_F(Program, ReportRendersARunAsMarkdown) {
             0);
   ASSERT_EQ(run("report run.json"), 0);
   EXPECT_NE(
-      out_.find("**tiny-llama, persuasion, stream, cpu, f32**\n\n"
-                "| Method | TTFT(s) | TPOT(s) | Thruput | PPL | Acc | Mem(GB) | Cache | OfBound |\n"
-                "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
-                "| baseline | "),
+      out_.find(
+          "**tiny-llama, persuasion, stream, cpu, f32**\n\n"
+          "| Method | TTFT(s) | TPOT(s) | Thruput | PPL | dNLL | +- | KL | KL-p99 | Top1 | Acc | "
+          "Mem(GB) | Cache | OfBound |\n"
+          "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | "
+          "---: | ---: |\n"
+          "| baseline | "),
       std::string::npos)
       << out_;
   EXPECT_NE(out_.find("| window_8 | "), std::string::npos);
