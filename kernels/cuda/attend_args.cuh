@@ -135,6 +135,13 @@ constexpr int lane_channels(FormPair pair, int group) {
   return group == 1 && bits <= 8 ? 16 : fewest;
 }
 
+/// Blocks of a multiprocessor that attend_lane.cuh has registers for: rows that are stored as they
+/// are need fewer.
+constexpr int lane_blocks(FormPair pair, int group) {
+  return group == 1 && bits_of(pair.keys) == 16 && bits_of(pair.values) == 16 ? 4 : 3;
+}
+inline constexpr int kMostBlocks = 4;
+
 /// The numbers of queries that kernels of lanes are compiled for.
 inline constexpr int kAttendGroups[] = {1, 4};
 

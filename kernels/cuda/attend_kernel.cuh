@@ -124,10 +124,10 @@ void launch_tiles(const Target& target, const AttendKernelArgs& args) {
   });
 }
 
-template <bool Paged>
+template <FormClass Keys, FormClass Values, bool Paged>
 void launch_solo(const Target& target, const AttendKernelArgs& args) {
   dispatch_head_dim("decode attention", args.shape.head_dim, [&](auto dim) {
-    if constexpr (dim == 64 || dim == 128) {
+    if constexpr (has_solo(Keys, dim) && has_solo(Values, dim)) {
       launch_reader<AttendSolo<dim, Paged>>(target, args);
     }
   });
@@ -138,9 +138,7 @@ void launch_kind(const Target& target, const AttendKernelArgs& args, AttendKind 
   if (kind.reader == AttendKind::Reader::kTiles) {
     launch_tiles<Keys, Values, Paged>(target, args);
   } else if (kind.reader == AttendKind::Reader::kSolo) {
-    if constexpr (Keys == FormClass::kInt4 && Values == FormClass::kInt4) {
-      launch_solo<Paged>(target, args);
-    }
+    launch_solo<Keys, Values, Paged>(target, args);
   } else if (kind.group == 1) {
     launch_lanes<Keys, Values, 1, Paged>(target, args);
   } else {

@@ -14,7 +14,7 @@ struct AttendLane : LaneScores<Keys, Values, C, Group, Paged> {
   static constexpr int kGroup = Group;
   static constexpr int kThreads = 128;
   static constexpr int kWarps = kThreads / kWarp;
-  static constexpr int kBlocks = 3;  ///< of a multiprocessor
+  static constexpr int kBlocks = lane_blocks({Keys, Values}, Group);  ///< of a multiprocessor
   static constexpr int kRingBytes = 0;
   /// How far a score may pass the largest before sums are scaled down: weights stay below 2^8.
   static constexpr float kSlack = 8.0F;

@@ -5,6 +5,7 @@
 #include "kernels/cuda/attend_block.cuh"
 #include "kernels/cuda/attend_codes.cuh"
 #include "kernels/cuda/attend_places.cuh"
+#include "kernels/cuda/attend_ring.cuh"
 #include "kernels/cuda/mma.cuh"
 
 // Decode attention of one query a kv_head over codes of 4 bits, on matrix units. Codes are operands
@@ -20,11 +21,9 @@ struct AttendSolo {
   static constexpr int kGroup = 1;
   static constexpr int kThreads = 128;
   static constexpr int kWarps = kThreads / kWarp;
-  static constexpr int kBlocks = 3;  ///< of a multiprocessor
+  static constexpr int kBlocks = 4;  ///< of a multiprocessor
   static constexpr int kSets = 2;
   static constexpr int kRingBytes = 0;
-  static constexpr int kTileSlots = 16;
-  static constexpr int kTiles = 2;  ///< at once
   static constexpr int kSteps = Dim / 16;
   static constexpr int kKeyWords = Dim / 32;    ///< of a row, a quarter of it
   static constexpr int kValueWords = Dim / 64;  ///< likewise, an eighth
@@ -56,8 +55,12 @@ struct AttendSolo {
   const uint2* queries;  ///< in shared memory: [sets][kSteps][kWarp]
   int taken = 0;         ///< set of queries: 1 for sinks
   float query_sum = 0.0F;
-  Keys keys[kTiles];
-  Values values[kTiles];
+  const std::uint8_t* key_codes;     ///< of this lane, in the head's first row
+  const std::uint8_t* key_scales;    ///< likewise
+  const std::uint8_t* value_codes;   ///< likewise
+  const std::uint8_t* value_scales;  ///< likewise
+  Keys keys;
+  Values values;
   float mixed[kSteps][4] = {};  ///< sums of weight x code
   float zeros = 0.0F;           ///< sum of weight x zero, of a quarter
   float largest = kLeast;
@@ -74,7 +77,11 @@ struct AttendSolo {
                         const float* shared)
       : args(kernel_args),
         work(block_work),
-        queries(reinterpret_cast<const uint2*>(shared) + lane) {}
+        queries(reinterpret_cast<const uint2*>(shared) + lane),
+        key_codes(args.keys.codes + work.key_row * kRowBytes + spot * (4 * kKeyWords)),
+        key_scales(scales_of(args.keys, work.key_row)),
+        value_codes(args.values.codes + work.row * kRowBytes + quad * (4 * kValueWords)),
+        value_scales(scales_of(args.values, work.row)) {}
 
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
 
@@ -95,50 +102,44 @@ struct AttendSolo {
       const std::int32_t page =
           args.pages.pages[work.head * args.pages.count + (at >> args.page_shift)];
       const int slot = (page << args.page_shift) + (at & (args.pages.page - 1));
-      return {max(slot, 0), page < 0 ? 0 : min(max(work.entries - slot, 0), kTileSlots)};
+      const int count = page < 0 ? 0 : min(max(work.entries - slot, 0), kTileSlots);
+      return {count > 0 ? slot : 0, count};
     } else {
-      return {at, min(max(work.end - at, 0), kTileSlots)};
+      return {at < work.end ? at : 0, min(max(work.end - at, 0), kTileSlots)};
     }
   }
 
   /// A slot with an entry even where there is nothing to see.
-  [[nodiscard]] __device__ std::int64_t slot(const Tile& tile, int i) const {
-    return tile.count == 0 ? 0 : tile.slot + min(i, tile.count - 1);
+  [[nodiscard]] __device__ static unsigned slot(const Tile& tile, int i) {
+    return static_cast<unsigned>(tile.slot + min(i, max(tile.count - 1, 0)));
   }
 
-  template <int Words>
-  __device__ static void load_row(const AttendSide& side,
-                                  std::int64_t row,
-                                  int part,
-                                  std::uint32_t (&words)[Words]) {
-    load_words<4 * Words>(side.codes + row * kRowBytes + part * (4 * Words), words);
+  /// Scales of this lane's quarter in a head's first row.
+  [[nodiscard]] __device__ const std::uint8_t* scales_of(const AttendSide& side,
+                                                         std::int64_t first_row) const {
+    return side.scales + first_row * side.scale_row_bytes +
+           spot * (Dim / 4) / side.group * side.scale_bytes;
   }
 
-  __device__ void load_scales(const AttendSide& side,
-                              std::int64_t first_row,
-                              const Tile& tile,
-                              Scales<FormClass::kInt4, 2>& scales) const {
-    const int group = spot * (Dim / 4) / side.group;
-    scales.load(side, [&](int i) {
-      return side.scales + (first_row + slot(tile, quad + 8 * i)) * side.scale_row_bytes +
-             group * side.scale_bytes;
+  __device__ void load_keys(const Tile& tile) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      load_words<4 * kKeyWords>(key_codes + slot(tile, quad + 8 * i) * kRowBytes, keys.words[i]);
+    }
+    keys.scales.load(args.keys, [&](int i) {
+      return key_scales + slot(tile, quad + 8 * i) * args.keys.scale_row_bytes;
     });
   }
 
-  __device__ void load_keys(const Tile& tile, Keys& to) const {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      load_row(args.keys, work.key_row + slot(tile, quad + 8 * i), spot, to.words[i]);
-    }
-    load_scales(args.keys, work.key_row, tile, to.scales);
-  }
-
-  __device__ void load_values(const Tile& tile, Values& to) const {
+  __device__ void load_values(const Tile& tile) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      load_row(args.values, work.row + slot(tile, 2 * spot + i % 2 + i / 2 * 8), quad, to.words[i]);
+      load_words<4 * kValueWords>(
+          value_codes + slot(tile, 2 * spot + i % 2 + i / 2 * 8) * kRowBytes, values.words[i]);
     }
-    load_scales(args.values, work.row, tile, to.scales);
+    values.scales.load(args.values, [&](int i) {
+      return value_scales + slot(tile, quad + 8 * i) * args.values.scale_row_bytes;
+    });
   }
 
   /// Scale and zero of the codes as operands have them: times 2^-24, and counted from 0.
@@ -198,15 +199,15 @@ struct AttendSolo {
 
   /// Scores of base 2 of the slots `quad` and `quad` + 8 of a tile, the same in the four lanes of a
   /// row; -infinity for what is not shown.
-  __device__ void score_tile(const Tile& tile, const Keys& own, float (&scores)[2]) const {
+  __device__ void score_tile(const Tile& tile, float (&scores)[2]) const {
     float even[4] = {};
     float odd[4] = {};
 #pragma unroll
     for (int word = 0; word < kKeyWords; ++word) {
       std::uint32_t upper[4];
       std::uint32_t lower[4];
-      spread(own.words[0][word], upper);
-      spread(own.words[1][word], lower);
+      spread(keys.words[0][word], upper);
+      spread(keys.words[1][word], lower);
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         const unsigned a[4] = {upper[2 * i], lower[2 * i], upper[2 * i + 1], lower[2 * i + 1]};
@@ -216,7 +217,7 @@ struct AttendSolo {
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const Affine affine = operand_affine(args.keys, own.scales.stored[i]);
+      const Affine affine = operand_affine(args.keys, keys.scales.stored[i]);
       float score = fmaf(affine.scale, even[2 * i] + odd[2 * i], affine.zero * query_sum);
       score += __shfl_xor_sync(kAllLanes, score, 1);
       score += __shfl_xor_sync(kAllLanes, score, 2);
@@ -249,14 +250,26 @@ struct AttendSolo {
     }
   }
 
-  /// Adds a tile's values, `own` being the weights of the slots `quad` and `quad` + 8.
-  __device__ void mix_tile(const Values& tile, const float (&own)[2], const Affine (&affine)[2]) {
+  /// Turns scores into weights, and adds the values with them.
+  __device__ void mix_tile(const float (&scores)[2]) {
+    Affine affine[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      affine[i] = affine_of<FormClass::kInt4>(args.values, values.scales.stored[i]);
+      affine[i].zero -= (args.values.origin[0] - 8388608.0F) * affine[i].scale;
+    }
+    const float most = fmaxf(scores[0], scores[1]);
+    const float scale = fmaxf(fabsf(affine[0].scale), fabsf(affine[1].scale));
+    if (__any_sync(kAllLanes, most > largest + kSlack || scale * unit > 2.0F || unit == 0.0F)) {
+      raise(most, scale);
+    }
     unsigned operand[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      weights += own[i];
-      zeros = fmaf(own[i], affine[i].zero, zeros);
-      operand[i] = transposed(pack_pair(own[i] * affine[i].scale * (unit * kLift), 0.0F, __half{}));
+      const float own = exp2_of(scores[i] - largest);
+      weights += own;
+      zeros = fmaf(own, affine[i].zero, zeros);
+      operand[i] = transposed(pack_pair(own * affine[i].scale * (unit * kLift), 0.0F, __half{}));
     }
     const uint2 b = make_uint2(operand[0], operand[1]);
 #pragma unroll
@@ -265,8 +278,8 @@ struct AttendSolo {
       for (int half = 0; half < 2; ++half) {
         std::uint32_t first[4];
         std::uint32_t second[4];
-        spread(half_words(tile.words[0][word], tile.words[1][word], half), first);
-        spread(half_words(tile.words[2][word], tile.words[3][word], half), second);
+        spread(half_words(values.words[0][word], values.words[1][word], half), first);
+        spread(half_words(values.words[2][word], values.words[3][word], half), second);
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
           const unsigned a[4] = {first[2 * i], first[2 * i + 1], second[2 * i], second[2 * i + 1]};
@@ -280,45 +293,13 @@ struct AttendSolo {
     return half == 0 ? lower_halves(a, b) : upper_halves(a, b);
   }
 
-  __device__ void take(const Tile (&tiles)[kTiles], const Tile (&next)[kTiles]) {
-    float scores[kTiles][2];
-    Affine affine[kTiles][2];
-    float most = kLeast;
-    float scale = 0.0F;
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      score_tile(tiles[i], keys[i], scores[i]);
-      load_keys(next[i], keys[i]);
-#pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        affine[i][j] = affine_of<FormClass::kInt4>(args.values, values[i].scales.stored[j]);
-        affine[i][j].zero -= (args.values.origin[0] - 8388608.0F) * affine[i][j].scale;
-        most = fmaxf(most, scores[i][j]);
-        scale = fmaxf(scale, fabsf(affine[i][j].scale));
-      }
-    }
-    if (__any_sync(kAllLanes, most > largest + kSlack || scale * unit > 2.0F || unit == 0.0F)) {
-      raise(most, scale);
-    }
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      const float own[2] = {exp2_of(scores[i][0] - largest), exp2_of(scores[i][1] - largest)};
-      mix_tile(values[i], own, affine[i]);
-      load_values(next[i], values[i]);
-    }
-  }
-
   /// This warp's chunk of the entries; queries are staged while the first loads are under way.
   __device__ void attend(float* shared) {
-    constexpr int kStep = kWarps * kTiles * kTileSlots;
-    const int first = work.begin + warp() * (kTiles * kTileSlots);
-    Tile tiles[kTiles];
-#pragma unroll
-    for (int i = 0; i < kTiles; ++i) {
-      tiles[i] = tile_at(first + i * kTileSlots);
-      load_keys(tiles[i], keys[i]);
-      load_values(tiles[i], values[i]);
-    }
+    constexpr int kStep = kWarps * kTileSlots;
+    const int first = work.begin + warp() * kTileSlots;
+    Tile tile = tile_at(first);
+    load_keys(tile);
+    load_values(tile);
     stage(shared);
     // Sinks meet other queries, so tiles that have some are gone over twice.
     int until = Paged && args.sinks > 0 ? work.end : min(work.end, args.sinks);
@@ -327,20 +308,17 @@ struct AttendSolo {
     for (int at = first; at < until;) {
       const bool again = taken == 1 && at + kStep >= until;
       at = again ? first : at + kStep;
-      Tile next[kTiles];
-#pragma unroll
-      for (int i = 0; i < kTiles; ++i) {
-        next[i] = tile_at(at + i * kTileSlots);
-      }
-      take(tiles, next);
+      const Tile next = tile_at(at);
+      float scores[2];
+      score_tile(tile, scores);
+      load_keys(next);
+      mix_tile(scores);
+      load_values(next);
       if (again) {
         take_queries(0);
         until = work.end;
       }
-#pragma unroll
-      for (int i = 0; i < kTiles; ++i) {
-        tiles[i] = next[i];
-      }
+      tile = next;
     }
   }
 
@@ -368,9 +346,9 @@ struct AttendSolo {
   }
 };
 
-/// Whether AttendSolo reads a side whose codes have scales for `group` channels.
-constexpr bool fits_solo(int head_dim, int group) {
-  return (head_dim == 64 || head_dim == 128) && group > 0 && group % (head_dim / 4) == 0;
+/// Whether there is an AttendSolo for a class and a head_dim. A quarter of a row has one scale.
+constexpr bool has_solo(FormClass form_class, int head_dim) {
+  return form_class == FormClass::kInt4 && (head_dim == 64 || head_dim == 128);
 }
 
 }  // namespace kvg::kernels

@@ -27,19 +27,29 @@ constexpr int kMinChunk = 64;
 // Of a large card; a constant, so that sums have the same order on all.
 constexpr int kMultiprocessors = 132;
 
+// Blocks that a multiprocessor has at once.
+constexpr int blocks_of(FormPair pair, AttendKind kind) {
+  switch (kind.reader) {
+    case AttendKind::Reader::kLanes:
+      return lane_blocks(pair, kind.group);
+    case AttendKind::Reader::kTiles:
+      return 1;
+    case AttendKind::Reader::kSolo:
+      break;
+  }
+  return kMostBlocks;
+}
+
 // Most chunks of a kv_head: all of a batch together make as many blocks as are at work at once, so
 // that none comes late; and one where they are more already, as a block costs microseconds.
-constexpr int most_chunks(const HeadShape& shape, int batch, AttendKind kind) {
-  const int busy = (kind.reader == AttendKind::Reader::kTiles ? 1 : 3) * kMultiprocessors;
+constexpr int most_chunks(const HeadShape& shape, int batch, int blocks) {
+  const int busy = blocks * kMultiprocessors;
   return std::clamp(busy / std::max(shape.kv_heads * batch, 1), 1, kMaxChunks);
 }
 
 // The last page may reach beyond the capacity, but by less than a chunk.
-constexpr int chunk_count(const HeadShape& shape,
-                          int batch,
-                          std::int64_t capacity,
-                          AttendKind kind) {
-  return static_cast<int>(std::min<std::int64_t>(most_chunks(shape, batch, kind),
+constexpr int chunk_count(const HeadShape& shape, int batch, std::int64_t capacity, int blocks) {
+  return static_cast<int>(std::min<std::int64_t>(most_chunks(shape, batch, blocks),
                                                  (capacity + kMinChunk - 1) / kMinChunk + 1));
 }
 
@@ -144,15 +154,19 @@ bool fits_tiles(const StoredSide& side, FormClass form_class, int head_dim) {
   return compiled && (side.form.group == 0 || side.form.group % piece == 0);
 }
 
-// Matrix units where there is a kernel for them, which for one query codes of 4 bits alone are
-// worth, else lanes for the fewest queries a block that answer a group in the fewest parts.
+bool fits_solo(const StoredSide& side, FormClass form_class, int head_dim) {
+  return has_solo(form_class, head_dim) && side.form.group > 0 &&
+         side.form.group % (head_dim / 4) == 0;
+}
+
+// Matrix units where there is a kernel for them, which for one query codes of 4 bits alone
+// are worth, else lanes for the fewest queries a block that answer a group in the fewest parts.
 AttendKind choose_kind(const Target& target, const AttendArgs& args, FormPair pair, DType compute) {
   const bool whole_tiles = args.pages.pages == nullptr || args.pages.page >= kTileSlots;
   const int queries = args.shape.heads / args.shape.kv_heads;
   const bool matrices = target.overlaps && compute != DType::kF32 && whole_tiles;
-  if (matrices && queries == 1 && pair == FormPair{FormClass::kInt4, FormClass::kInt4} &&
-      fits_solo(args.shape.head_dim, args.kv.keys.form.group) &&
-      fits_solo(args.shape.head_dim, args.kv.values.form.group)) {
+  if (matrices && queries == 1 && fits_solo(args.kv.keys, pair.keys, args.shape.head_dim) &&
+      fits_solo(args.kv.values, pair.values, args.shape.head_dim)) {
     return {.reader = AttendKind::Reader::kSolo};
   }
   if (matrices && queries > 1 && fits_tiles(args.kv.keys, pair.keys, args.shape.head_dim) &&
@@ -200,7 +214,7 @@ FormPair pair_of(const AttendArgs& args) {
 }
 
 AttendKernelArgs kernel_args_of(const AttendArgs& args,
-                                AttendKind kind,
+                                int blocks,
                                 DType compute,
                                 const AttendScratch& scratch) {
   const bool has_sinks = args.sink_query != nullptr;
@@ -222,8 +236,8 @@ AttendKernelArgs kernel_args_of(const AttendArgs& args,
           .shape = args.shape,
           .scratch = scratch,
           .batch = args.batch,
-          .chunks = chunk_count(args.shape, args.batch, args.kv.capacity, kind),
-          .most_chunks = most_chunks(args.shape, args.batch, kind),
+          .chunks = chunk_count(args.shape, args.batch, args.kv.capacity, blocks),
+          .most_chunks = most_chunks(args.shape, args.batch, blocks),
           .group = args.shape.heads / args.shape.kv_heads};
 }
 
@@ -245,8 +259,7 @@ std::size_t attend_partial_bytes(const HeadShape& shape, int batch, std::int64_t
   // Fewer rows have more chunks each.
   int most = 0;
   for (int rows = 1; rows <= batch; ++rows) {
-    most = std::max(
-        most, rows * chunk_count(shape, rows, entries, {.reader = AttendKind::Reader::kLanes}));
+    most = std::max(most, rows * chunk_count(shape, rows, entries, kMostBlocks));
   }
   return sizeof(float) * static_cast<std::size_t>(most) * static_cast<std::size_t>(shape.heads) *
          static_cast<std::size_t>(partial_floats(shape.head_dim));
@@ -265,7 +278,7 @@ void decode_attend(const Target& target,
   const FormPair pair = pair_of(args);
   const AttendKind kind = choose_kind(target, args, pair, compute);
   launch_pair(target,
-              kernel_args_of(args, kind, compute, scratch),
+              kernel_args_of(args, blocks_of(pair, kind), compute, scratch),
               {pair, kind},
               std::make_index_sequence<std::size(kFormPairs)>{});
 }
