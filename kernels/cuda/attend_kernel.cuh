@@ -128,7 +128,7 @@ template <FormClass Keys, FormClass Values, bool Paged>
 void launch_solo(const Target& target, const AttendKernelArgs& args) {
   dispatch_head_dim("decode attention", args.shape.head_dim, [&](auto dim) {
     if constexpr (has_solo(Keys, dim) && has_solo(Values, dim)) {
-      launch_reader<AttendSolo<dim, Paged>>(target, args);
+      launch_reader<AttendSolo<Keys, Values, dim, Paged>>(target, args);
     }
   });
 }

@@ -8,27 +8,65 @@
 #include "kernels/cuda/attend_ring.cuh"
 #include "kernels/cuda/mma.cuh"
 
-// Decode attention of one query a kv_head over codes of 4 bits, on matrix units. Codes are operands
+// Decode attention of one query a kv_head over integer codes, on matrix units. Codes are operands
 // as they lie in their words: an f16 whose low bits are a code is that code times 2^-24, and times
-// 2^-20 one place further up. What tells one code from another group's is the column of the other
-// operand: the four quarters of a row, each of which has one scale, have a column each, so that
-// products come apart by quarter and scales meet them in f32.
+// 2^-20 where it lies four bits further up. What tells one code from another group's is the column
+// of the other operand: the four quarters of a row, each of which has one scale, have a column
+// each, so that products come apart by quarter and scales meet them in f32.
 
 namespace kvg::kernels {
 
-template <int Dim, bool Paged>
+/// Codes of one side as operands.
+template <FormClass Class>
+struct SoloCodes {
+  static constexpr int kBits = bits_of(Class);
+  /// Pairs that a word yields: what its two halves have at one place.
+  static constexpr int kPairs = 16 / kBits;
+
+  __device__ static void spread(std::uint32_t word, std::uint32_t (&pairs)[kPairs]) {
+    const std::uint32_t further = word >> 8U;
+    if constexpr (kBits == 8) {
+      pairs[0] = word & 0x00FF00FFU;
+      pairs[1] = further & 0x00FF00FFU;
+    } else {
+      pairs[0] = word & 0x000F000FU;
+      pairs[1] = word & 0x00F000F0U;
+      pairs[2] = further & 0x000F000FU;
+      pairs[3] = further & 0x00F000F0U;
+    }
+  }
+  /// What a code of pair `pair` is multiplied by, over 2^-24.
+  __host__ __device__ static constexpr float weight(int pair) {
+    return kBits == 4 && pair % 2 == 1 ? 16.0F : 1.0F;
+  }
+  /// Scale and zero of codes counted from 0.
+  __device__ static Affine affine(const AttendSide& side, std::uint32_t stored) {
+    const Affine own = affine_of<Class>(side, stored);
+    return {own.scale, own.zero - (side.origin[0] - 8388608.0F) * own.scale};
+  }
+};
+
+/// Blocks of a multiprocessor that AttendSolo has registers for.
+constexpr int solo_blocks(FormPair pair) {
+  return bits_of(pair.keys) + bits_of(pair.values) > 8 ? 3 : 4;
+}
+
+template <FormClass KeyClass, FormClass ValueClass, int Dim, bool Paged>
 struct AttendSolo {
   static constexpr int kGroup = 1;
   static constexpr int kThreads = 128;
   static constexpr int kWarps = kThreads / kWarp;
-  static constexpr int kBlocks = 4;  ///< of a multiprocessor
+  static constexpr int kBlocks = solo_blocks({KeyClass, ValueClass});
   static constexpr int kSets = 2;
   static constexpr int kRingBytes = 0;
   static constexpr int kSteps = Dim / 16;
-  static constexpr int kKeyWords = Dim / 32;    ///< of a row, a quarter of it
-  static constexpr int kValueWords = Dim / 64;  ///< likewise, an eighth
-  static constexpr int kRowBytes = Dim / 2;
-  static constexpr float kUnit = 16777216.0F;  ///< 2^24
+  using KeyCodes = SoloCodes<KeyClass>;
+  using ValueCodes = SoloCodes<ValueClass>;
+  static constexpr int kKeyBytes = Dim * KeyCodes::kBits / 8;      ///< of a row
+  static constexpr int kValueBytes = Dim * ValueCodes::kBits / 8;  ///< likewise
+  static constexpr int kKeyWords = kKeyBytes / 16;                 ///< of a quarter
+  static constexpr int kValueWords = kValueBytes / 32;             ///< of an eighth
+  static constexpr float kUnit = 16777216.0F;                      ///< 2^24
   /// As in AttendTile: weights stay below 2^15, the value's scale included.
   static constexpr float kSlack = 8.0F;
   static constexpr float kLift = 64.0F;
@@ -40,11 +78,11 @@ struct AttendSolo {
   };
   struct Keys {
     std::uint32_t words[2][kKeyWords];
-    Scales<FormClass::kInt4, 2> scales;
+    Scales<KeyClass, 2> scales;
   };
   struct Values {
     std::uint32_t words[4][kValueWords];
-    Scales<FormClass::kInt4, 2> scales;
+    Scales<ValueClass, 2> scales;
   };
 
   const AttendKernelArgs& args;
@@ -78,21 +116,12 @@ struct AttendSolo {
       : args(kernel_args),
         work(block_work),
         queries(reinterpret_cast<const uint2*>(shared) + lane),
-        key_codes(args.keys.codes + work.key_row * kRowBytes + spot * (4 * kKeyWords)),
+        key_codes(args.keys.codes + work.key_row * kKeyBytes + spot * (4 * kKeyWords)),
         key_scales(scales_of(args.keys, work.key_row)),
-        value_codes(args.values.codes + work.row * kRowBytes + quad * (4 * kValueWords)),
+        value_codes(args.values.codes + work.row * kValueBytes + quad * (4 * kValueWords)),
         value_scales(scales_of(args.values, work.row)) {}
 
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
-
-  /// Channel of a lane's pair of keys; the other one is four further.
-  __device__ static int key_channel(int pair, int quarter) {
-    return quarter * (Dim / 4) + pair / 4 * 8 + pair % 4;
-  }
-  /// What a code at the place of pair `pair` is multiplied by, over 2^-24.
-  __host__ __device__ static constexpr float place_weight(int pair) {
-    return pair % 2 == 0 ? 1.0F : 16.0F;
-  }
 
   [[nodiscard]] __device__ Tile tile_at(int at) const {
     if constexpr (Paged) {
@@ -124,7 +153,7 @@ struct AttendSolo {
   __device__ void load_keys(const Tile& tile) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      load_words<4 * kKeyWords>(key_codes + slot(tile, quad + 8 * i) * kRowBytes, keys.words[i]);
+      load_words<4 * kKeyWords>(key_codes + slot(tile, quad + 8 * i) * kKeyBytes, keys.words[i]);
     }
     keys.scales.load(args.keys, [&](int i) {
       return key_scales + slot(tile, quad + 8 * i) * args.keys.scale_row_bytes;
@@ -135,18 +164,11 @@ struct AttendSolo {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       load_words<4 * kValueWords>(
-          value_codes + slot(tile, 2 * spot + i % 2 + i / 2 * 8) * kRowBytes, values.words[i]);
+          value_codes + slot(tile, 2 * spot + i % 2 + i / 2 * 8) * kValueBytes, values.words[i]);
     }
     values.scales.load(args.values, [&](int i) {
       return value_scales + slot(tile, quad + 8 * i) * args.values.scale_row_bytes;
     });
-  }
-
-  /// Scale and zero of the codes as operands have them: times 2^-24, and counted from 0.
-  __device__ static Affine operand_affine(const AttendSide& side, std::uint32_t stored) {
-    const Affine affine = affine_of<FormClass::kInt4>(side, stored);
-    const float zero_code = side.origin[0] - 8388608.0F;
-    return {affine.scale * kUnit, affine.zero - zero_code * affine.scale};
   }
 
   /// Queries to operands, in f16: a lane has those of the quarter whose column is its own.
@@ -155,19 +177,20 @@ struct AttendSolo {
     stage_queries<kGroup, kThreads>(args, work, {.sets = sets});
     auto* operands = reinterpret_cast<uint2*>(shared);
     const int count = (args.sinks > 0 ? 2 : 1) * kSteps * kWarp;
+    constexpr int kPairs = KeyCodes::kPairs;
     for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
-      const int step = i / kWarp % kSteps;
       const int quarter = i % 4;
       const bool own = i % kWarp / 4 == 2 * quarter;
-      const float* query = sets + i / (kWarp * kSteps) * Dim;
-      std::uint32_t pair[2];
+      std::uint32_t operand[2];
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const float* at = query + key_channel(2 * step + half, quarter);
-        const float by = own ? 1.0F / place_weight(half) : 0.0F;
-        pair[half] = pack_pair(at[0] * by, at[4] * by, __half{});
+        const int pair = 2 * (i / kWarp % kSteps) + half;
+        const float* at = sets + i / (kWarp * kSteps) * Dim + quarter * (Dim / 4) +
+                          pair / kPairs * (2 * kPairs) + pair % kPairs;
+        const float by = own ? 1.0F / KeyCodes::weight(half) : 0.0F;
+        operand[half] = pack_pair(at[0] * by, at[kPairs] * by, __half{});
       }
-      operands[i] = make_uint2(pair[0], pair[1]);
+      operands[i] = make_uint2(operand[0], operand[1]);
     }
     __syncthreads();
   }
@@ -180,21 +203,12 @@ struct AttendSolo {
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
       const uint2 pairs = own[step * kWarp];
-      float low[2];
-      float high[2];
-      widen_word(pairs.x, low, __half{});
-      widen_word(pairs.y, high, __half{});
-      query_sum += low[0] + low[1] + (high[0] + high[1]) * place_weight(1);
+      float even[2];
+      float odd[2];
+      widen_word(pairs.x, even, __half{});
+      widen_word(pairs.y, odd, __half{});
+      query_sum += even[0] + even[1] + (odd[0] + odd[1]) * KeyCodes::weight(1);
     }
-  }
-
-  /// The four places of a word's two halves.
-  __device__ static void spread(std::uint32_t word, std::uint32_t (&pairs)[4]) {
-    const std::uint32_t further = word >> 8U;
-    pairs[0] = word & 0x000F000FU;
-    pairs[1] = word & 0x00F000F0U;
-    pairs[2] = further & 0x000F000FU;
-    pairs[3] = further & 0x00F000F0U;
   }
 
   /// Scores of base 2 of the slots `quad` and `quad` + 8 of a tile, the same in the four lanes of a
@@ -202,23 +216,24 @@ struct AttendSolo {
   __device__ void score_tile(const Tile& tile, float (&scores)[2]) const {
     float even[4] = {};
     float odd[4] = {};
+    constexpr int kPairs = KeyCodes::kPairs;
 #pragma unroll
     for (int word = 0; word < kKeyWords; ++word) {
-      std::uint32_t upper[4];
-      std::uint32_t lower[4];
-      spread(keys.words[0][word], upper);
-      spread(keys.words[1][word], lower);
+      std::uint32_t upper[kPairs];
+      std::uint32_t lower[kPairs];
+      KeyCodes::spread(keys.words[0][word], upper);
+      KeyCodes::spread(keys.words[1][word], lower);
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const unsigned a[4] = {upper[2 * i], lower[2 * i], upper[2 * i + 1], lower[2 * i + 1]};
-        multiply(
-            i == 0 ? even : odd, a, queries[(taken * kSteps + 2 * word + i) * kWarp], __half{});
+      for (int i = 0; i < kPairs; i += 2) {
+        const int step = (word * kPairs + i) / 2;
+        const unsigned a[4] = {upper[i], lower[i], upper[i + 1], lower[i + 1]};
+        multiply(step % 2 == 0 ? even : odd, a, queries[(taken * kSteps + step) * kWarp], __half{});
       }
     }
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const Affine affine = operand_affine(args.keys, keys.scales.stored[i]);
-      float score = fmaf(affine.scale, even[2 * i] + odd[2 * i], affine.zero * query_sum);
+      const Affine affine = KeyCodes::affine(args.keys, keys.scales.stored[i]);
+      float score = fmaf(affine.scale * kUnit, even[2 * i] + odd[2 * i], affine.zero * query_sum);
       score += __shfl_xor_sync(kAllLanes, score, 1);
       score += __shfl_xor_sync(kAllLanes, score, 2);
       const int at = quad + 8 * i;
@@ -255,8 +270,7 @@ struct AttendSolo {
     Affine affine[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      affine[i] = affine_of<FormClass::kInt4>(args.values, values.scales.stored[i]);
-      affine[i].zero -= (args.values.origin[0] - 8388608.0F) * affine[i].scale;
+      affine[i] = ValueCodes::affine(args.values, values.scales.stored[i]);
     }
     const float most = fmaxf(scores[0], scores[1]);
     const float scale = fmaxf(fabsf(affine[0].scale), fabsf(affine[1].scale));
@@ -272,19 +286,19 @@ struct AttendSolo {
       operand[i] = transposed(pack_pair(own * affine[i].scale * (unit * kLift), 0.0F, __half{}));
     }
     const uint2 b = make_uint2(operand[0], operand[1]);
+    constexpr int kPairs = ValueCodes::kPairs;
 #pragma unroll
-    for (int word = 0; word < kValueWords; ++word) {
+    for (int at = 0; at < 2 * kValueWords; ++at) {
+      const auto& words = values.words;
+      const int word = at / 2;
+      std::uint32_t first[kPairs];
+      std::uint32_t second[kPairs];
+      ValueCodes::spread(half_words(words[0][word], words[1][word], at % 2), first);
+      ValueCodes::spread(half_words(words[2][word], words[3][word], at % 2), second);
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        std::uint32_t first[4];
-        std::uint32_t second[4];
-        spread(half_words(values.words[0][word], values.words[1][word], half), first);
-        spread(half_words(values.words[2][word], values.words[3][word], half), second);
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const unsigned a[4] = {first[2 * i], first[2 * i + 1], second[2 * i], second[2 * i + 1]};
-          multiply(mixed[(word * 2 + half) * 2 + i], a, b, __half{});
-        }
+      for (int i = 0; i < kPairs; i += 2) {
+        const unsigned a[4] = {first[i], first[i + 1], second[i], second[i + 1]};
+        multiply(mixed[(at * kPairs + i) / 2], a, b, __half{});
       }
     }
   }
@@ -334,9 +348,8 @@ struct AttendSolo {
       float* sums = parts.sums + warp() * Dim + quad * (Dim / 8);
 #pragma unroll
       for (int i = 0; i < kSteps; ++i) {
-        const int channel = i / 4 * 8 + i % 4 / 2 * 4 + i % 2 * 2;
-        sums[channel] = fmaf(mixed[i][0], by / place_weight(0), zeros);
-        sums[channel + 1] = fmaf(mixed[i][2], by / place_weight(1), zeros);
+        sums[2 * i] = fmaf(mixed[i][0], by / ValueCodes::weight(0), zeros);
+        sums[2 * i + 1] = fmaf(mixed[i][2], by / ValueCodes::weight(1), zeros);
       }
     }
     if (lane == 0) {
@@ -348,7 +361,8 @@ struct AttendSolo {
 
 /// Whether there is an AttendSolo for a class and a head_dim. A quarter of a row has one scale.
 constexpr bool has_solo(FormClass form_class, int head_dim) {
-  return form_class == FormClass::kInt4 && (head_dim == 64 || head_dim == 128);
+  return (form_class == FormClass::kInt8 || form_class == FormClass::kInt4) &&
+         (head_dim == 64 || head_dim == 128);
 }
 
 }  // namespace kvg::kernels

@@ -37,7 +37,7 @@ constexpr int blocks_of(FormPair pair, AttendKind kind) {
     case AttendKind::Reader::kSolo:
       break;
   }
-  return kMostBlocks;
+  return solo_blocks(pair);
 }
 
 // Most chunks of a kv_head: all of a batch together make as many blocks as are at work at once, so
@@ -159,8 +159,8 @@ bool fits_solo(const StoredSide& side, FormClass form_class, int head_dim) {
          side.form.group % (head_dim / 4) == 0;
 }
 
-// Matrix units where there is a kernel for them, which for one query codes of 4 bits alone
-// are worth, else lanes for the fewest queries a block that answer a group in the fewest parts.
+// Matrix units where there is a kernel for them, which for one query integers alone are worth,
+// else lanes for the fewest queries a block that answer a group in the fewest parts.
 AttendKind choose_kind(const Target& target, const AttendArgs& args, FormPair pair, DType compute) {
   const bool whole_tiles = args.pages.pages == nullptr || args.pages.page >= kTileSlots;
   const int queries = args.shape.heads / args.shape.kv_heads;
