@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "kernels/core/error.h"
 #include "kernels/cuda/ceilings.cuh"
@@ -21,7 +22,6 @@ namespace kvg::kernels {
 namespace {
 
 constexpr int kOverlapMajor = 9;
-
 int attribute_of(int device, cudaDeviceAttr attribute) {
   int value = 0;
   KVG_CUDA_CHECK(cudaDeviceGetAttribute(&value, attribute, device));
@@ -123,13 +123,13 @@ class CudaBackend final : public Backend {
   void add_project(const AddProjectArgs& args) override;
 
   void append(const AppendArgs& args) override {
-    check_entries(args.from);
+    check(args.from.dtype, "entries");
     proceed();
     append_entry(target_, args);
   }
 
   void store(const StoreArgs& args) override {
-    check_entries(args.from);
+    check(args.from.dtype, "entries");
     proceed();
     store_entries(target_, compute_, args);
   }
@@ -196,7 +196,6 @@ class CudaBackend final : public Backend {
     select();
     chain_.flush();
   }
-  // Scratch for `bytes` bytes.
   [[nodiscard]] void* reserved(WorkspacePart WorkspacePlan::*part, std::size_t bytes) const {
     KVG_EXPECT(workspace_ != nullptr && bytes <= (workspace_->plan().*part).bytes,
                "make_workspace() covers the shapes of every operation");
@@ -207,8 +206,7 @@ class CudaBackend final : public Backend {
         &WorkspacePlan::product,
         static_cast<std::size_t>(rows) * static_cast<std::size_t>(features) * size_of(compute_));
   }
-  void check_weight(const Linear& linear) const;
-  void check_entries(const KvView& kv) const;
+  void check(DType dtype, std::string_view what) const;
   void* normed(const float* in, const Norm& norm, int rows, int dim);
   void multiply(const GemmArgs& args);
 
@@ -225,19 +223,10 @@ class CudaBackend final : public Backend {
   CudaScoring scoring_;
 };
 
-void CudaBackend::check_weight(const Linear& linear) const {
-  if (linear.dtype != compute_) {
-    throw InvalidArgument("weights on CUDA have the compute dtype " +
-                          std::string(name_of(compute_)) + ", not " +
-                          std::string(name_of(linear.dtype)));
-  }
-}
-
-void CudaBackend::check_entries(const KvView& kv) const {
-  if (kv.dtype != compute_) {
-    throw InvalidArgument("entries on CUDA have the compute dtype " +
-                          std::string(name_of(compute_)) + ", not " +
-                          std::string(name_of(kv.dtype)));
+void CudaBackend::check(DType dtype, std::string_view what) const {
+  if (dtype != compute_) {
+    throw InvalidArgument(std::string(what) + " on CUDA have the compute dtype " +
+                          std::string(name_of(compute_)) + ", not " + std::string(name_of(dtype)));
   }
 }
 
@@ -254,8 +243,8 @@ void CudaBackend::multiply(const GemmArgs& args) {
 }
 
 void CudaBackend::project_qkv(const QkvArgs& args) {
-  check_weight(args.linear);
-  check_entries(args.kv);
+  check(args.linear.dtype, "weights");
+  check(args.kv.dtype, "entries");
   KVG_EXPECT(args.heads == nullptr || args.cursor != nullptr, "only a step has head cursors");
   KVG_EXPECT(args.cursor == nullptr || args.tokens == 1, "a step feeds one token a row");
   KVG_EXPECT(args.shape.head_dim % 2 == 0 && args.rope.rotary_dim % 2 == 0,
@@ -313,7 +302,7 @@ void CudaBackend::attend(const AttendArgs& args) {
 }
 
 void CudaBackend::prefill_attend(const PrefillAttendArgs& args) {
-  check_entries(args.kv);
+  check(args.kv.dtype, "entries");
   KVG_EXPECT(args.shape.kv_heads > 0 && args.shape.heads % args.shape.kv_heads == 0,
              "query heads are a multiple of kv_heads");
   if (args.tokens == 0 || args.batch == 0) {
@@ -330,7 +319,7 @@ void CudaBackend::prefill_attend(const PrefillAttendArgs& args) {
 }
 
 void CudaBackend::project(const ProjectArgs& args) {
-  check_weight(args.linear);
+  check(args.linear.dtype, "weights");
   KVG_EXPECT(args.out_dtype == compute_ || args.out_dtype == DType::kF32,
              "a projection yields the compute dtype or f32");
   if (args.rows == 0) {
@@ -369,7 +358,7 @@ void CudaBackend::project(const ProjectArgs& args) {
 }
 
 void CudaBackend::add_project(const AddProjectArgs& args) {
-  check_weight(args.linear);
+  check(args.linear.dtype, "weights");
   if (args.rows == 0) {
     return;
   }
