@@ -1,16 +1,31 @@
 #!/usr/bin/env bash
 # Holds the program to the runs under results/baselines: the same quality and memory to the last
 # digit, in both directions; times are not compared.
-#   results/gate.sh KVGAUGE            measures the runs again, fails when a figure moved
-#   results/gate.sh KVGAUGE --record   writes them
+#   results/gate.sh KVGAUGE [DEVICE]            measures the runs again, fails when a figure moved
+#   results/gate.sh KVGAUGE [DEVICE] --record   writes them
+# DEVICE: cpu, or h200, whose runs hold for that card alone.
 set -euo pipefail
 
 kvgauge="$(realpath "$1")"
+machine=cpu
+record=no
+for word in "${@:2}"; do
+  case "$word" in
+    cpu | h200) machine="$word" ;;
+    --record) record=yes ;;
+    *) echo "results/gate.sh: $word is neither cpu, h200 nor --record" >&2; exit 1 ;;
+  esac
+done
 cd "$(dirname "${BASH_SOURCE[0]}")/baselines"
 
 # Sums differ in their last bits between OpenBLAS's kernels, memory between numbers of threads.
 export OPENBLAS_CORETYPE=Haswell
-common=(--device cpu --threads 2 --num-samples 1 --warmup 0 --progress off)
+common=(--num-samples 1 --warmup 0 --progress off)
+if [[ $machine == cpu ]]; then
+  common+=(--device cpu --threads 2)
+else
+  common+=(--device cuda)
+fi
 policies=(--policy baseline,streaming_128,h2o_128,int8,int4 --policy h2o:budget=128+int8)
 
 measure() {
@@ -20,13 +35,13 @@ measure() {
 
 # Our own kernels come in three forms; the runs were recorded with x86-64-v4's.
 quality=(--max-ppl 0% --min-acc 0pt)
-grep -qw avx512vl /proc/cpuinfo || quality=(--max-ppl +0.1% --min-acc -0.5pt)
+[[ $machine == h200 ]] || grep -qw avx512vl /proc/cpuinfo || quality=(--max-ppl +0.1% --min-acc -0.5pt)
 exact=("${quality[@]}" --max-vram 0% --max-tpot +1000000%)
 
 for model in tiny-llama tiny-neox; do
   for protocol in stream split; do
-    run="cpu-$model-$protocol.json"
-    if [[ "${2:-}" == --record ]]; then
+    run="$machine-$model-$protocol.json"
+    if [[ $record == yes ]]; then
       measure "$model" "$protocol" "$run"
       continue
     fi
