@@ -12,10 +12,9 @@ namespace kvg::kernels {
 template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
 struct AttendLane : LaneScores<Keys, Values, C, Group, Paged> {
   static constexpr int kGroup = Group;
-  static constexpr int kThreads = 128;
+  using LaneScores<Keys, Values, C, Group, Paged>::kThreads;
   static constexpr int kWarps = kThreads / kWarp;
   static constexpr int kBlocks = lane_blocks({Keys, Values}, Group);  ///< of a multiprocessor
-  static constexpr int kRingBytes = 0;
   /// How far a score may pass the largest before sums are scaled down: weights stay below 2^8.
   static constexpr float kSlack = 8.0F;
   using Scores = LaneScores<Keys, Values, C, Group, Paged>;
@@ -25,6 +24,7 @@ struct AttendLane : LaneScores<Keys, Values, C, Group, Paged> {
   using Scores::end;
   using Scores::exponent;
   using Scores::gather_scores;
+  using Scores::keep_scores;
   using Scores::key_level_floats;
   using Scores::kRows;
   using Scores::kValueScales;
@@ -32,7 +32,9 @@ struct AttendLane : LaneScores<Keys, Values, C, Group, Paged> {
   using Scores::load_keys;
   using Scores::load_row;
   using Scores::load_values;
+  using Scores::meets_sinks;
   using Scores::present;
+  using Scores::restore_sinks;
   using Scores::row;
   using Scores::score_tile;
   using Scores::slot;
@@ -54,7 +56,7 @@ struct AttendLane : LaneScores<Keys, Values, C, Group, Paged> {
 
   __device__ AttendLane(const AttendKernelArgs& kernel_args,
                         const BlockWork& block_work,
-                        const float* shared)
+                        float* shared)
       : Scores(kernel_args, block_work, shared),
         value_levels(shared + key_level_floats() + threadIdx.x % kWarp) {
 #pragma unroll
@@ -172,17 +174,20 @@ struct AttendLane : LaneScores<Keys, Values, C, Group, Paged> {
       load_values(tile);
     }
     stage(shared);
-    // Sinks meet other queries, so tiles that have some are gone over twice. Pages may list them
-    // anywhere.
-    int until = Paged && args.sinks > 0 ? end : min(end, args.sinks);
-    take_queries(first < until ? 1 : 0);
-    until = first < until ? until : end;
-    for (int at = first; at < until;) {
-      const bool again = taken == 1 && at + step >= until;
-      const int next_at = again ? first : at + step;
-      const Tile next = tile_at(next_at);
+    take_queries(first < end && meets_sinks(first) ? 1 : 0);
+    for (int at = first; at < end;) {
       float scores[kRows][Group];
       score_tile(tile, scores);
+      if (taken == 1) {
+        keep_scores(scores);
+        take_queries(0);
+        continue;
+      }
+      if (meets_sinks(at)) {
+        restore_sinks(tile, scores);
+      }
+      const int next_at = at + step;
+      const Tile next = tile_at(next_at);
       if (next_at < end) {
         load_keys(next);
       }
@@ -191,10 +196,9 @@ struct AttendLane : LaneScores<Keys, Values, C, Group, Paged> {
       mix_tile(tile, scores);
       if (next_at < end) {
         load_values(next);
-      }
-      if (again) {
-        take_queries(0);
-        until = end;
+        if (meets_sinks(next_at)) {
+          take_queries(1);
+        }
       }
       tile = next;
       at = next_at;

@@ -26,7 +26,7 @@ struct LaneScores : LaneRows<Keys, Values, C, Group, Paged> {
   using Rows::work;
 
   int packed_keys = work.packed_keys;
-  const float* sets;        ///< queries, as stage_queries() leaves them
+  float* sets;              ///< queries, as stage_queries() leaves them
   const float* key_levels;  ///< this lane's column
   std::uint32_t exponent = args.unit_exponent;
   float query[Group][C];   ///< over place_weight(); kChannelScales: times the scales of `held`
@@ -42,10 +42,13 @@ struct LaneScores : LaneRows<Keys, Values, C, Group, Paged> {
     return key_level_floats() + (is_table(Values) ? kWarp << bits_of(Values) : 0);
   }
   static constexpr int kSets = kWaits ? 4 : 2;
+  static constexpr int kThreads = 128;
+  /// Bytes behind the queries: kept scores, [kRows][Group][kThreads].
+  static constexpr int kRingBytes = 4 * kThreads * kRows * Group;
 
   __device__ LaneScores(const AttendKernelArgs& kernel_args,
                         const BlockWork& block_work,
-                        const float* shared)
+                        float* shared)
       : Rows(kernel_args, block_work),
         sets(shared + staged_floats(0)),
         key_levels(shared + threadIdx.x % kWarp) {}
@@ -182,9 +185,27 @@ struct LaneScores : LaneRows<Keys, Values, C, Group, Paged> {
     load_waiting(side.waiting, args.compute, from * args.shape.head_dim + channel, x);
   }
 
-  /// There is an entry, and it is for the queries taken.
-  [[nodiscard]] __device__ bool is_shown(const Tile& tile, int r) const {
-    return seen(tile, r) && (slot(tile, r) < args.sinks) == (taken == 1);
+  /// Whether the tile that starts at `at` may have sinks, which meet other queries: it is scored
+  /// twice. Pages may list sinks anywhere.
+  [[nodiscard]] __device__ bool meets_sinks(int at) const {
+    return Paged ? args.sinks > 0 : at < args.sinks;
+  }
+  [[nodiscard]] __device__ float* kept() const {
+    return sets + kSets * Group * args.shape.head_dim + threadIdx.x;
+  }
+  __device__ void keep_scores(const float (&scores)[kRows][Group]) const {
+#pragma unroll
+    for (int i = 0; i < kRows * Group; ++i) {
+      kept()[i * kThreads] = scores[i / Group][i % Group];
+    }
+  }
+  __device__ void restore_sinks(const Tile& tile, float (&scores)[kRows][Group]) const {
+#pragma unroll
+    for (int i = 0; i < kRows * Group; ++i) {
+      if (slot(tile, i / Group) < args.sinks) {
+        scores[i / Group][i % Group] = kept()[i * kThreads];
+      }
+    }
   }
 
   /// Adds up the lanes of a row, hides what is not there, and writes scores that are wanted.
@@ -203,7 +224,7 @@ struct LaneScores : LaneRows<Keys, Values, C, Group, Paged> {
     }
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      const bool is_seen = is_shown(tile, r);
+      const bool is_seen = seen(tile, r);
 #pragma unroll
       for (int g = 0; g < Group; ++g) {
         scores[r][g] = is_seen ? scores[r][g] : -INFINITY;
@@ -217,7 +238,7 @@ struct LaneScores : LaneRows<Keys, Values, C, Group, Paged> {
       float* out = args.scores + work.first_query * args.capacity + slot(tile, r);
 #pragma unroll
       for (int g = 0; g < Group; ++g) {
-        if (is_shown(tile, r) && g < work.queries) {
+        if (seen(tile, r) && g < work.queries) {
           out[g * args.capacity] = scores[r][g] * (1.0F / kLog2E);
         }
       }
