@@ -12,8 +12,8 @@
 namespace kvg::harness {
 namespace {
 
-// Device, threads, dtype of the product, working set, room.
-using Key = std::tuple<std::string, int, DType, std::size_t, std::size_t>;
+// Device, threads, dtype of the product, working set.
+using Key = std::tuple<std::string, int, DType, std::size_t>;
 
 kernels::Ceilings measure(kernels::Backend& backend, const kernels::CeilingSizes& sizes) {
   kernels::Ceilings ceilings;
@@ -34,8 +34,7 @@ kernels::Ceilings calibrate(kernels::Backend& backend,
                             int threads) {
   static std::mutex mutex;
   static std::vector<std::pair<Key, kernels::Ceilings>> measured;
-  const Key key{
-      backend.device().id, threads, backend.compute_dtype(), sizes.working_set, sizes.room};
+  const Key key{backend.device().id, threads, backend.compute_dtype(), sizes.working_set};
   const std::lock_guard lock(mutex);
   const auto found = std::ranges::find(measured, key, &std::pair<Key, kernels::Ceilings>::first);
   if (found != measured.end()) {

@@ -255,6 +255,7 @@ TEST_F(Conventions, AreTheSameInOnePass) {
   for (const char* name : {"gptq-64", "llama.cpp-64"}) {
     Experiment experiment = measuring(name);
     experiment.policies = {"window_16"};
+    experiment.dtype = "f32";
     const Record stepped = run(experiment);
     experiment.protocol = "score";
     experiment.warmup.reset();
