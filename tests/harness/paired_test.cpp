@@ -57,17 +57,6 @@ TEST(KeepDivergences, TakesTheMeanAndTheTail) {
 
 class Paired : public testing::Test {
  protected:
-  static Experiment with(std::string protocol, std::vector<std::string> policies) {
-    Experiment experiment;
-    experiment.protocol = std::move(protocol);
-    experiment.device = KVG_TEST_DEVICE;
-    experiment.dtype = "f32";
-    experiment.max_tokens = 90;
-    experiment.num_samples = 3;
-    experiment.policies = std::move(policies);
-    return experiment;
-  }
-
   std::vector<Record> run(const Experiment& experiment, const Wanted& wanted = {}) {
     Session session(experiment, ears_);
     Keep kept;
@@ -94,7 +83,7 @@ const std::vector<std::string> kPolicies{
 
 TEST_F(Paired, EveryRowOfATextIsSetAgainstTheBaseline) {
   for (const char* protocol : {"stream", "split", "score"}) {
-    const auto records = run(with(protocol, kPolicies));
+    const auto records = run(short_in_f32(protocol, kPolicies));
     ASSERT_EQ(records.size(), kPolicies.size());
     const double baseline = std::log(*records[0].perplexity);
     for (const Record& record : records) {
@@ -120,7 +109,7 @@ TEST_F(Paired, EveryRowOfATextIsSetAgainstTheBaseline) {
 // The baseline itself, and what keeps as much as it.
 TEST_F(Paired, WhatKeepsEverythingDoesNotDiverge) {
   for (const char* protocol : {"stream", "split", "score"}) {
-    const auto records = run(with(protocol, kPolicies));
+    const auto records = run(short_in_f32(protocol, kPolicies));
     for (const std::size_t row : {0U, 4U}) {
       EXPECT_EQ(*records[row].delta_nll, 0.0) << protocol;
       EXPECT_EQ(*records[row].delta_nll_stderr, 0.0) << protocol;
@@ -132,7 +121,7 @@ TEST_F(Paired, WhatKeepsEverythingDoesNotDiverge) {
 }
 
 TEST_F(Paired, WithoutABaselineThereIsNothingToPair) {
-  const auto records = run(with("stream", {"window_16", "int8"}));
+  const auto records = run(short_in_f32("stream", {"window_16", "int8"}));
   ASSERT_EQ(records.size(), 2U) << "no row is added";
   for (const Record& record : records) {
     expect_no_pair(record);
@@ -142,7 +131,7 @@ TEST_F(Paired, WithoutABaselineThereIsNothingToPair) {
 }
 
 TEST_F(Paired, RandomIdsAreNotPaired) {
-  Experiment experiment = with("stream", {"baseline", "window_16"});
+  Experiment experiment = short_in_f32("stream", {"baseline", "window_16"});
   experiment.model =
       "synthetic:" + model::find_model("tiny-llama", 0).folder.string() + "/config.json";
   for (const Record& record : run(experiment)) {
@@ -152,7 +141,7 @@ TEST_F(Paired, RandomIdsAreNotPaired) {
 }
 
 TEST_F(Paired, NoKlLeavesTheRest) {
-  Experiment experiment = with("stream", {"baseline", "window_16"});
+  Experiment experiment = short_in_f32("stream", {"baseline", "window_16"});
   experiment.kl = false;
   const auto records = run(experiment);
   for (const Record& record : records) {
@@ -184,8 +173,8 @@ nlohmann::json paired_figures(const Record& record) {
 }
 
 TEST_F(Paired, ARowDoesNotDependOnWhereTheBaselineStands) {
-  const auto first = run(with("stream", {"baseline", "window_16", "h2o_16"}));
-  const auto last = run(with("stream", {"window_16", "h2o_16", "baseline"}));
+  const auto first = run(short_in_f32("stream", {"baseline", "window_16", "h2o_16"}));
+  const auto last = run(short_in_f32("stream", {"window_16", "h2o_16", "baseline"}));
   ASSERT_EQ(last.size(), 3U);
   EXPECT_EQ(last[2].method, "baseline") << "rows come in the order given";
   for (std::size_t row = 0; row < 3; ++row) {
@@ -194,7 +183,7 @@ TEST_F(Paired, ARowDoesNotDependOnWhereTheBaselineStands) {
 }
 
 TEST_F(Paired, ABaselineThatIsNotWantedAgainIsMeasuredButNotReported) {
-  const Experiment experiment = with("stream", {"baseline", "window_16", "h2o_16"});
+  const Experiment experiment = short_in_f32("stream", {"baseline", "window_16", "h2o_16"});
   const auto all = run(experiment);
   const auto rest =
       run(experiment, [](const PlannedRow& row) { return row.policy->method == "h2o_16"; });
@@ -203,7 +192,7 @@ TEST_F(Paired, ABaselineThatIsNotWantedAgainIsMeasuredButNotReported) {
 }
 
 TEST_F(Paired, MemoryFiguresAreThoseOfTheRowAlone) {
-  Experiment experiment = with("stream", {"baseline", "h2o_16"});
+  Experiment experiment = short_in_f32("stream", {"baseline", "h2o_16"});
   const auto paired = run(experiment);
   experiment.kl = false;
   const auto alone = run(experiment);
@@ -215,7 +204,7 @@ TEST_F(Paired, MemoryFiguresAreThoseOfTheRowAlone) {
 }
 
 TEST_F(Paired, WhatDoesNotFitSideBySideKeepsItsRow) {
-  Experiment experiment = with("stream", {"baseline", "h2o_16"});
+  Experiment experiment = short_in_f32("stream", {"baseline", "h2o_16"});
   {
     const Session session(experiment, ears_);
     const auto rows = session.rows();

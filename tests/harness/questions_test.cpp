@@ -11,6 +11,7 @@
 #include "harness/session.h"
 #include "harness/workload.h"
 #include "model/tokenizer.h"
+#include "tests/harness/session_ears.h"
 #include "tests/support/expect_throw.h"
 
 namespace kvg::harness {
@@ -19,26 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 using testing_support::expect_invalid;
-
-class Keep final : public Reporter {
- public:
-  explicit Keep(std::vector<Record>& records) : records_(records) {}
-  void add(const Record& record) override { records_.push_back(record); }
-
- private:
-  std::vector<Record>& records_;
-};
-
-class Ears final : public Listener {
- public:
-  explicit Ears(std::vector<std::string>& warnings) : warnings_(warnings) {}
-  void warn(const std::string& line) override { warnings_.push_back(line); }
-  void progress(std::string_view /*what*/, std::size_t /*done*/, std::size_t /*total*/) override {}
-  void idle() override {}
-
- private:
-  std::vector<std::string>& warnings_;
-};
 
 class Questions : public testing::Test {
  protected:
@@ -66,24 +47,22 @@ class Questions : public testing::Test {
   }
 
   Record run(const Experiment& experiment) {
-    Ears ears(warnings_);
-    Session session(experiment, ears);
-    std::vector<Record> records;
-    Keep keep(records);
-    session.run({"kvgauge", "run"}, keep);
-    EXPECT_EQ(records.front().status, Status::kOk) << records.front().error;
-    return records.front();
+    Session session(experiment, ears_);
+    Keep kept;
+    session.run({"kvgauge", "run"}, kept);
+    EXPECT_EQ(kept.records_.front().status, Status::kOk) << kept.records_.front().error;
+    return kept.records_.front();
   }
 
   std::vector<Workload> cut(const Experiment& experiment) {
     check(experiment);
     return make_workloads(experiment,
                           model::find_model(experiment.model, experiment.seed),
-                          [this](const std::string& line) { warnings_.push_back(line); });
+                          [this](const std::string& line) { ears_.warnings_.push_back(line); });
   }
 
   fs::path folder_;
-  std::vector<std::string> warnings_;
+  Ears ears_;
 };
 
 // A needle as the models were trained on, in a file of RULER's.
@@ -109,7 +88,7 @@ TEST_F(Questions, OfRulerAreAnsweredAndScored) {
   const nlohmann::json settings = to_json(record).at("settings");
   EXPECT_EQ(settings.at("num_samples"), "all");
   EXPECT_EQ(settings.at("depth"), nullptr);
-  EXPECT_TRUE(warnings_.empty());
+  EXPECT_TRUE(ears_.warnings_.empty());
 }
 
 TEST_F(Questions, EndWhereTheModelEndsItsText) {
@@ -159,9 +138,10 @@ TEST_F(Questions, TooLongLoseTheirMiddle) {
   EXPECT_EQ(workloads[1].questions.at(0).context_tokens, 101 - question);
   EXPECT_EQ(workloads[1].questions.at(0).grade({}).removed_tokens,
             static_cast<std::int32_t>(whole.size()) - 101);
-  ASSERT_FALSE(warnings_.empty());
-  EXPECT_NE(warnings_.front().find("1 of 1 prompts are longer than 101 tokens; their middles are"),
-            std::string::npos);
+  ASSERT_FALSE(ears_.warnings_.empty());
+  EXPECT_NE(
+      ears_.warnings_.front().find("1 of 1 prompts are longer than 101 tokens; their middles are"),
+      std::string::npos);
   experiment.contexts = {101};
   EXPECT_EQ(run(experiment).truncated_samples, 1);
 }

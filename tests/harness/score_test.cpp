@@ -17,18 +17,6 @@ using testing_support::expect_invalid;
 
 class Score : public testing::Test {
  protected:
-  // f32, so that likelihoods may be compared closely.
-  static Experiment with(std::string protocol, std::vector<std::string> policies) {
-    Experiment experiment;
-    experiment.protocol = std::move(protocol);
-    experiment.device = KVG_TEST_DEVICE;
-    experiment.dtype = "f32";
-    experiment.max_tokens = 90;
-    experiment.num_samples = 3;
-    experiment.policies = std::move(policies);
-    return experiment;
-  }
-
   std::vector<Record> run(const Experiment& experiment) {
     Session session(experiment, ears_);
     Keep kept;
@@ -61,10 +49,10 @@ const std::vector<std::string> kPolicies{"baseline",
 
 TEST_F(Score, ScoresAsStreamDoes) {
   for (const char* model : {"tiny-llama", "tiny-neox"}) {
-    Experiment streamed = with("stream", kPolicies);
+    Experiment streamed = short_in_f32("stream", kPolicies);
     streamed.model = model;
     streamed.warmup = 0;
-    Experiment scored = with("score", kPolicies);
+    Experiment scored = short_in_f32("score", kPolicies);
     scored.model = model;
     const auto expected = run(streamed);
     const auto actual = run(scored);
@@ -95,7 +83,7 @@ TEST_F(Score, ScoresAsStreamDoes) {
 }
 
 TEST_F(Score, TimesNoStep) {
-  for (const Record& record : run(with("score", {"streaming_16", "h2o_16"}))) {
+  for (const Record& record : run(short_in_f32("score", {"streaming_16", "h2o_16"}))) {
     EXPECT_EQ(record.protocol, "score");
     EXPECT_FALSE(record.ttft) << record.policy;
     EXPECT_FALSE(record.tpot);
@@ -112,17 +100,17 @@ TEST_F(Score, TimesNoStep) {
 }
 
 TEST_F(Score, OnePassHoldsNoCacheAndStepsHoldOneARow) {
-  const auto records = run(with("score", {"streaming_16", "h2o_16"}));
+  const auto records = run(short_in_f32("score", {"streaming_16", "h2o_16"}));
   EXPECT_EQ(records[0].memory->kv_bytes, 0);
   EXPECT_FALSE(records[0].bits_per_element);
   EXPECT_EQ(records[1].batch, 3);
-  Experiment one = with("score", {"h2o_16"});
+  Experiment one = short_in_f32("score", {"h2o_16"});
   one.batch = 1;
   EXPECT_EQ(records[1].memory->kv_bytes, 3 * run(one)[0].memory->kv_bytes);
 }
 
 TEST_F(Score, RunsAsManySamplesTogetherAsFit) {
-  Experiment experiment = with("score", {"h2o_64"});
+  Experiment experiment = short_in_f32("score", {"h2o_64"});
   experiment.num_samples = 10;
   EXPECT_EQ(planned(experiment).shape.batch, 10);
   experiment.batch = 7;
@@ -151,7 +139,7 @@ TEST_F(Score, RunsAsManySamplesTogetherAsFit) {
 }
 
 TEST_F(Score, OnePassTakesAsManySamplesAsFillAProduct) {
-  Experiment experiment = with("score", {"baseline"});
+  Experiment experiment = short_in_f32("score", {"baseline"});
   experiment.num_samples = 40;
   // 2048 rows of a product, 89 tokens fed of each sample.
   EXPECT_EQ(planned(experiment).shape.batch, 23);
@@ -169,7 +157,7 @@ TEST_F(Score, TakesSamplesOfUnequalLength) {
   const std::vector<std::string> policies{"baseline", "streaming_16", "h2o_16"};
   std::vector<std::vector<Record>> both;
   for (const char* protocol : {"stream", "score"}) {
-    Experiment experiment = with(protocol, policies);
+    Experiment experiment = short_in_f32(protocol, policies);
     experiment.datasets = {file};
     experiment.max_tokens = 200;
     experiment.num_samples = 10;
@@ -190,7 +178,7 @@ TEST_F(Score, TakesSamplesOfUnequalLength) {
 }
 
 TEST_F(Score, TakesSyntheticModelsForTheirSpeed) {
-  Experiment experiment = with("score", {"streaming_16"});
+  Experiment experiment = short_in_f32("score", {"streaming_16"});
   experiment.model = "synthetic:pythia-70m";
   experiment.max_tokens = 30;
   const auto records = run(experiment);
@@ -199,7 +187,7 @@ TEST_F(Score, TakesSyntheticModelsForTheirSpeed) {
 }
 
 TEST_F(Score, RefusesWhatMeansNothingToIt) {
-  Experiment experiment = with("score", {"baseline"});
+  Experiment experiment = short_in_f32("score", {"baseline"});
   experiment.prefill = 8;
   expect_invalid([&] { check(experiment); }, "--prefill means nothing to protocol score");
   experiment.prefill = {};
@@ -213,7 +201,7 @@ TEST_F(Score, RefusesWhatMeansNothingToIt) {
   speed.batch = kAuto;
   expect_invalid([&] { check(speed); },
                  "--batch auto means nothing to protocol speed; it belongs to: score");
-  expect_invalid([&] { Session(with("score", {"snapkv_64"}), ears_); },
+  expect_invalid([&] { Session(short_in_f32("score", {"snapkv_64"}), ears_); },
                  "policy snapkv cuts after a prompt, and here is none");
 }
 

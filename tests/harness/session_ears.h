@@ -2,11 +2,24 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "harness/session.h"
 
 namespace kvg::harness {
+
+/// Three short samples in f32, so that likelihoods may be compared closely.
+inline Experiment short_in_f32(std::string protocol, std::vector<std::string> policies) {
+  Experiment experiment;
+  experiment.protocol = std::move(protocol);
+  experiment.device = KVG_TEST_DEVICE;
+  experiment.dtype = "f32";
+  experiment.max_tokens = 90;
+  experiment.num_samples = 3;
+  experiment.policies = std::move(policies);
+  return experiment;
+}
 
 /// Keeps what a session reports.
 class Keep final : public Reporter {
@@ -21,7 +34,7 @@ class Keep final : public Reporter {
 };
 
 /// Keeps what a session warns of.
-class Ears final : public Listener {
+class Ears : public Listener {
  public:
   void warn(const std::string& line) override { warnings_.push_back(line); }
   void progress(std::string_view /*what*/, std::size_t /*done*/, std::size_t /*total*/) override {}

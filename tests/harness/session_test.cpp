@@ -11,6 +11,7 @@
 
 #include "harness/json_document.h"
 #include "harness/statistics.h"
+#include "tests/harness/session_ears.h"
 #include "tests/support/expect_throw.h"
 
 namespace kvg::harness {
@@ -19,30 +20,16 @@ namespace {
 using nlohmann::json;
 using testing_support::expect_throw;
 
-class Keep final : public Reporter {
- public:
-  void begin_run(const Environment& environment) override { environment_ = environment; }
-  void begin_table(const TableInfo& table) override { tables_.push_back(table); }
-  void add(const Record& record) override { records_.push_back(record); }
-
-  Environment environment_;
-  std::vector<TableInfo> tables_;
-  std::vector<Record> records_;
-};
-
 // Breaks off every row whose label starts with `broken_`.
-class Ears final : public Listener {
+class BreakingEars final : public Ears {
  public:
-  void warn(const std::string& line) override { warnings_.push_back(line); }
   void progress(std::string_view what, std::size_t /*done*/, std::size_t /*total*/) override {
     if (!broken_.empty() && what.starts_with(broken_)) {
       throw std::runtime_error("broken off\non purpose");
     }
   }
-  void idle() override {}
 
   std::string broken_;
-  std::vector<std::string> warnings_;
 };
 
 class RunSession : public testing::Test {
@@ -64,7 +51,7 @@ class RunSession : public testing::Test {
     return kept_->records_;
   }
 
-  Ears ears_;
+  BreakingEars ears_;
   std::unique_ptr<Keep> kept_;
   std::size_t failed_ = 0;
 };

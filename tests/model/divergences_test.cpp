@@ -139,15 +139,7 @@ TEST_P(DivergencesOn, ABudgetThatDropsOneTokenDiverges) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets,
-                         DivergencesOn,
-                         testing::ValuesIn(kTargets),
-                         [](const auto& param_info) {
-                           std::string name = std::string(param_info.param.model) + "_" +
-                                              std::string(name_of(param_info.param.compute));
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Targets, DivergencesOn, testing::ValuesIn(kTargets), name_of_target);
 
 }  // namespace
 }  // namespace kvg::model

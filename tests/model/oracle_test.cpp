@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/model/shipped_model.h"
+#include "tests/model/shipped_targets.h"
 
 namespace kvg::model {
 namespace {
@@ -140,12 +141,7 @@ TEST_P(Oracle, GreedyTokens) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Oracle, testing::ValuesIn(kCases), [](const auto& param_info) {
-  std::string name =
-      std::string(param_info.param.model) + "_" + std::string(name_of(param_info.param.compute));
-  std::ranges::replace(name, '-', '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Models, Oracle, testing::ValuesIn(kCases), name_of_target);
 
 }  // namespace
 }  // namespace kvg::model

@@ -243,15 +243,7 @@ TEST_P(RunnerOn, HoldsWhatItPlans) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets,
-                         RunnerOn,
-                         testing::ValuesIn(kTargets),
-                         [](const auto& param_info) {
-                           std::string name = std::string(param_info.param.model) + "_" +
-                                              std::string(name_of(param_info.param.compute));
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Targets, RunnerOn, testing::ValuesIn(kTargets), name_of_target);
 
 TEST(Runner, RefusesARunLongerThanTheSlidingWindow) {
   Config config = find_model("tiny-llama", 0).config;

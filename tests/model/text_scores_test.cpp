@@ -200,15 +200,7 @@ TEST_P(TextScores, KeepsWhatStepsKeep) {
   EXPECT_EQ(kept("baseline", 300), 300.0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Targets,
-                         TextScores,
-                         testing::ValuesIn(kTargets),
-                         [](const auto& param_info) {
-                           std::string name = std::string(param_info.param.model) + "_" +
-                                              std::string(name_of(param_info.param.compute));
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Targets, TextScores, testing::ValuesIn(kTargets), name_of_target);
 
 }  // namespace
 }  // namespace kvg::model
