@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "harness/run_document.h"
 #include "kernels/core/error.h"
 #include "kernels/core/nesting.h"
 
@@ -17,7 +18,50 @@ constexpr std::size_t kLargestRun = std::size_t{1} << 30U;
 constexpr std::streamsize kBlock = 1 << 20;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
-  throw DataError("run file " + name + " is no run that `kvgauge run --json` wrote: " + reason);
+  throw DataError("run file " + name +
+                  " is no run that `kvgauge run --json` or --jsonl wrote: " + reason);
+}
+
+// The bytes up to the next end of line, which go with it.
+std::string_view take_line(std::string_view& text) {
+  const std::string_view line = text.substr(0, text.find('\n'));
+  text.remove_prefix(std::min(line.size() + 1, text.size()));
+  return line;
+}
+
+nlohmann::ordered_json parse_line(std::string_view line) {
+  return nlohmann::ordered_json::parse(line, nullptr, false);
+}
+
+bool is_record(const nlohmann::ordered_json& line) {
+  const auto schema = line.find("schema");
+  return line.is_object() && schema != line.end() && *schema == kRecordSchema;
+}
+
+// Told by its first line; a document's own seldom holds the word at all.
+bool holds_record_lines(std::string_view text) {
+  const std::string_view first = take_line(text);
+  return first.find(kRecordSchema) != std::string_view::npos && is_record(parse_line(first));
+}
+
+Json join_lines(std::string_view text, const std::string& name) {
+  RunDocument run;
+  for (std::size_t number = 1; !text.empty(); ++number) {
+    const bool is_whole = text.find('\n') != std::string_view::npos;
+    const std::string_view written = take_line(text);
+    nlohmann::ordered_json line = parse_line(written);
+    if (line.is_discarded() && !is_whole && written.starts_with('{')) {
+      break;
+    }
+    if (!is_record(line)) {
+      refuse(name, "line " + std::to_string(number) + " is no record");
+    }
+    if (const auto where = line.find("environment"); where == line.end() || !where->is_object()) {
+      refuse(name, "line " + std::to_string(number) + " has no environment");
+    }
+    run.add_line(std::move(line));
+  }
+  return run.json();
 }
 
 }  // namespace
@@ -25,6 +69,9 @@ constexpr std::streamsize kBlock = 1 << 20;
 Json parse_run(std::string_view text, const std::string& name) {
   if (nests_too_deep(text)) {
     refuse(name, "it is nested too deep");
+  }
+  if (holds_record_lines(text)) {
+    return join_lines(text, name);
   }
   Json run = Json::parse(text, nullptr, false);
   if (run.is_discarded()) {

@@ -78,7 +78,7 @@ void add_compare(CLI::App& app, Action& action) {
   auto flags = std::make_shared<CompareFlags>();
   CLI::App* const compare =
       app.add_subcommand("compare", "Hold a run to an older one: a gate against regressions.");
-  compare->add_option("base", flags->before, "the older run, as `kvgauge run --json` wrote it")
+  compare->add_option("base", flags->before, "the older run, as --json or --jsonl wrote it")
       ->required()
       ->type_name("BASE.json");
   compare->add_option("new", flags->after, "the run to judge")->required()->type_name("NEW.json");

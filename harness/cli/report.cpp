@@ -31,6 +31,7 @@ constexpr const char* kFooter =
     "Examples:\n"
     "  kvgauge run --json run.json && kvgauge report run.json -o report.html\n"
     "  kvgauge report tiny-llama.json tiny-neox.json -o report.html\n"
+    "  kvgauge report grid.jsonl -o report.html   of a sweep under way\n"
     "  kvgauge report run.json                    Markdown, for a pull request\n"
     "  kvgauge report run.json --format csv       for a paper's own tables";
 
@@ -45,8 +46,7 @@ Json read_whole_run(const std::string& file) {
   Json run = read_run(file);
   if (!run.contains("environment")) {
     throw DataError("run file " + file +
-                    " is no run that `kvgauge run --json` wrote: it has no "
-                    "environment");
+                    " is no run that `kvgauge run --json` or --jsonl wrote: it has no environment");
   }
   return run;
 }
@@ -112,7 +112,7 @@ void add_report(CLI::App& app, Action& action) {
   auto flags = std::make_shared<ReportFlags>();
   CLI::App* const report = app.add_subcommand(
       "report", "Render recorded runs: a page with charts, or tables for papers.");
-  report->add_option("run", flags->files, "files that `kvgauge run --json` wrote")
+  report->add_option("run", flags->files, "files that --json or --jsonl of run or sweep wrote")
       ->required()
       ->type_name("FILE...");
   report->add_option("-o,--output", flags->output, "write to this file [standard output]")

@@ -2,6 +2,7 @@
 
 #include "harness/json_document.h"
 #include "harness/reporters/reporters.h"
+#include "harness/run_document.h"
 
 namespace kvg::harness {
 namespace {
@@ -13,7 +14,7 @@ class JsonlReporter final : public Reporter {
   void begin_run(const Environment& environment) override { environment_ = to_json(environment); }
 
   void add(const Record& record) override {
-    nlohmann::ordered_json line = {{"schema", "kvgauge.record/1"}};
+    nlohmann::ordered_json line = {{"schema", kRecordSchema}};
     line.update(to_json(record));
     // Files are appended to by many runs, so that every line tells where it comes from.
     line["environment"] = environment_;

@@ -167,7 +167,7 @@ TEST_F(Program, TellsWhatIsWrongWithACommandLine) {
                  "no command named \"walk\"; known: run, sweep, info, list, report, compare\n");
   expect_refused("run --seed 1 --seed 2", "--seed is given more than once; see kvgauge run --help");
   expect_refused("list", "list needs policies, codecs, models, datasets, conventions or devices");
-  expect_refused("report", "report needs files that `kvgauge run --json` wrote");
+  expect_refused("report", "report needs files that --json or --jsonl of run or sweep wrote");
 }
 
 TEST_F(Program, SaysNothingBesideTheReasonOfARefusal) {
@@ -340,7 +340,8 @@ TEST_F(Program, ReportRefusesWhatIsNoRun) {
   write("broken.json", "{");
   expect_refused("report missing.json", "run file missing.json cannot be read");
   for (const char* file : {"other.json", "broken.json"}) {
-    expect_refused(std::string("report ") + file, "is no run that `kvgauge run --json` wrote");
+    expect_refused(std::string("report ") + file,
+                   "is no run that `kvgauge run --json` or --jsonl wrote");
   }
 }
 

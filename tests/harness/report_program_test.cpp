@@ -49,6 +49,21 @@ TEST_F(ReportProgram, TakesTheFormatFromTheFileOrFromTheFlag) {
   expect_refused("report run.json --format latex", "allowed: markdown, html, csv, json");
 }
 
+TEST_F(ReportProgram, ReadsRecordLinesAsTheRunTheyAre) {
+  constexpr const char* kRun =
+      "run --max-tokens 20 --num-samples 1 --warmup 0 --policy baseline,window_8 ";
+  ASSERT_EQ(run(std::string(kRun) + "--json run.json --jsonl run.jsonl"), 0) << err_;
+  ASSERT_EQ(run("report run.json --format json"), 0) << err_;
+  json of_document = json::parse(out_).at("runs").at(0);
+  ASSERT_EQ(run("report run.jsonl --format json"), 0) << err_;
+  json of_lines = json::parse(out_).at("runs").at(0);
+  EXPECT_EQ(of_lines.at("file"), "run.jsonl");
+  of_document.erase("file");
+  of_lines.erase("file");
+  EXPECT_EQ(of_lines, of_document);
+  EXPECT_EQ(run("compare run.json run.jsonl"), 0) << out_ << err_;
+}
+
 TEST_F(ReportProgram, ExplainsItself) {
   ASSERT_EQ(run("report --help"), 0);
   for (const char* part : {"Usage: kvgauge report ", "-o,--output FILE", "--format", "Examples:"}) {
