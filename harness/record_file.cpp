@@ -68,6 +68,8 @@ RecordFile::RecordFile(fs::path file) : file_(std::move(file)) {
   }
   hold(open_file(file_, O_CREAT | O_APPEND));
   if (regular_) {
+    sync_folder_of(file_);
+    drop_unfinished(file_);
     repair();
   }
 }
@@ -105,13 +107,8 @@ void RecordFile::repair() {
 }
 
 void RecordFile::write(std::string_view text) const {
-  while (!text.empty()) {
-    const ssize_t written = ::write(descriptor_, text.data(), text.size());
-    if (written < 0 && errno != EINTR) {
-      throw DataError("cannot write " + file_.string() + ": " + std::strerror(errno));
-    }
-    text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
-  }
+  write_whole(descriptor_, text, file_);
+  sync_file(descriptor_, file_);
 }
 
 std::vector<Json> RecordFile::read() const {

@@ -9,8 +9,9 @@
 
 namespace kvg::harness {
 
-/// A file of JSON lines, one a record, that is whole whenever the program ends: a line is appended
-/// in one write, and what a kill left of a line is dropped when the file is opened again.
+/// A file of JSON lines, one a record, that is whole whenever the program or the machine ends: a
+/// line is appended in one write and is on the disk when append() returns; what a kill left of a
+/// line is dropped when the file is opened again.
 class RecordFile {
  public:
   /// Opens or creates the file and holds it for this process alone. What is no regular file, such

@@ -1,9 +1,12 @@
 #include "harness/output_file.h"
 
+#include <fcntl.h>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <iterator>
 #include <string>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "tests/support/expect_throw.h"
 
@@ -72,6 +75,41 @@ TEST_F(OutputFile, FindsByTryingWhatPermissionsDoNotTell) {
   // The name itself fits, the one of the temporary file beside it does not.
   expect_invalid([this] { static_cast<void>(rewrite_file(folder_ / std::string(253, 'n'))); },
                  "File name too long");
+}
+
+// A temporary file beside one that `file` would be written by.
+fs::path temporary_of(fs::path file) {
+  return file += ".tmp-kvgauge";
+}
+
+TEST_F(OutputFile, TakesAwayWhatAKillLeft) {
+  const fs::path file = folder_ / "out.json";
+  std::ofstream(temporary_of(file)) << "half of a docu";
+  const Rewrite rewrite = rewrite_file(file);
+  EXPECT_FALSE(fs::exists(temporary_of(file)));
+  std::ofstream(temporary_of(file)) << "half of a longer document";
+  rewrite("whole");
+  EXPECT_EQ(read(file), "whole");
+  EXPECT_FALSE(fs::exists(temporary_of(file)));
+}
+
+TEST_F(OutputFile, LeavesWhatAnotherIsWriting) {
+  const fs::path file = folder_ / "out.json";
+  const int other = ::open(temporary_of(file).c_str(), O_WRONLY | O_CREAT, 0666);
+  ASSERT_EQ(::flock(other, LOCK_EX), 0);
+  drop_unfinished(file);
+  EXPECT_TRUE(fs::exists(temporary_of(file)));
+  ::close(other);
+  drop_unfinished(file);
+  EXPECT_FALSE(fs::exists(temporary_of(file)));
+}
+
+TEST_F(OutputFile, NeverWritesThroughALinkThatWasPutThere) {
+  const fs::path file = folder_ / "out.json";
+  std::ofstream(folder_ / "theirs") << "theirs";
+  fs::create_symlink(folder_ / "theirs", temporary_of(file));
+  expect_invalid([&] { static_cast<void>(rewrite_file(file)); }, "cannot write " + file.string());
+  EXPECT_EQ(read(folder_ / "theirs"), "theirs");
 }
 
 TEST_F(OutputFile, CheckingLeavesFilesAsTheyWere) {

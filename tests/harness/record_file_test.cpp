@@ -89,6 +89,14 @@ TEST_F(RecordLines, ReplacesALineInItsPlace) {
   EXPECT_EQ(read(), "{\"a\":1}\n{\"B\":\"new\"}\n{\"c\":3}\n{\"d\":4}\n");
 }
 
+TEST_F(RecordLines, TakesAwayWhatAKillLeftOfAReplacement) {
+  const fs::path left = file_.string() + ".tmp-kvgauge";
+  std::ofstream(left) << "{\"a\":1}\n{\"b\":";
+  write("{\"a\":1}\n");
+  EXPECT_EQ(RecordFile(file_).read().size(), 1U);
+  EXPECT_FALSE(fs::exists(left));
+}
+
 TEST_F(RecordLines, IsWrittenByOneAtATime) {
   const RecordFile first(file_);
   expect_invalid([this] { RecordFile{file_}; }, "another run or sweep is writing to it");
