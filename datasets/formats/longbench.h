@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "datasets/metric.h"
@@ -19,5 +20,11 @@ struct LongBenchSet {
 
 /// By the name of LongBench or LongBench-E ("qasper_e"); null for others.
 [[nodiscard]] const LongBenchSet* find_longbench_set(std::string_view name);
+
+/// True of a set of LongBench that it judges by words which cannot be told apart here.
+[[nodiscard]] bool is_unjudged_longbench_set(std::string_view name);
+
+/// Every set that can be found, for messages.
+[[nodiscard]] std::string longbench_set_names();
 
 }  // namespace kvg::datasets

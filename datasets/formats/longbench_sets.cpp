@@ -1,6 +1,5 @@
 // The prompts are LongBench's data format (Bai et al. 2023, arXiv:2308.14508; MIT licence): figures
-// of one prompt cannot be held to those of another. Its Chinese sets need a segmentation into words
-// that we do not have, and are left out.
+// of one prompt cannot be held to those of another.
 
 #include <algorithm>
 #include <array>
@@ -98,6 +97,12 @@ constexpr std::array kSets{
                  "Summarize the dialogue into a few short sentences. The following are some "
                  "examples.\n\n",
                  "\n\n{input}"},
+    LongBenchSet{"lsht",
+                 kClassification,
+                 64,
+                 true,
+                 "请判断给定新闻的类别，下面是一些例子。\n\n",
+                 "\n{input}"},
     LongBenchSet{
         "passage_count",
         kCount,
@@ -120,6 +125,13 @@ constexpr std::array kSets{
         "\n\nThe following is an abstract.\n\n{input}\n\nPlease enter the number of the paragraph "
         "that the abstract is from. The answer format must be like \"Paragraph 1\", \"Paragraph "
         "2\", etc.\n\nThe answer is: "},
+    LongBenchSet{"passage_retrieval_zh",
+                 kRetrieval,
+                 32,
+                 false,
+                 "以下是若干段落文字，以及其中一个段落的摘要。请确定给定的摘要出自哪一段。\n\n",
+                 "\n\n下面是一个摘要\n\n{input}\n\n请输入摘要所属段落的编号。答案格式必须是"
+                 "\"段落1\"，\"段落2\"等格式\n\n答案是："},
     LongBenchSet{"lcc",
                  kEditSimilarity,
                  64,
@@ -133,6 +145,9 @@ constexpr std::array kSets{
                  "Please complete the code given below. \n",
                  "{input}Next line of code:\n"}};
 
+// Judged by words that the Python package jieba finds in Chinese text with a dictionary of its own.
+constexpr std::array<std::string_view, 3> kUnjudged{"multifieldqa_zh", "dureader", "vcsum"};
+
 }  // namespace
 
 const LongBenchSet* find_longbench_set(std::string_view name) {
@@ -141,6 +156,18 @@ const LongBenchSet* find_longbench_set(std::string_view name) {
   }
   const auto* const found = std::ranges::find(kSets, name, &LongBenchSet::name);
   return found == kSets.end() ? nullptr : found;
+}
+
+bool is_unjudged_longbench_set(std::string_view name) {
+  return std::ranges::find(kUnjudged, name) != kUnjudged.end();
+}
+
+std::string longbench_set_names() {
+  std::string names;
+  for (const LongBenchSet& set : kSets) {
+    names += (names.empty() ? "" : ", ") + std::string(set.name);
+  }
+  return names;
 }
 
 }  // namespace kvg::datasets

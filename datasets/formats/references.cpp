@@ -8,6 +8,13 @@ namespace kvg::datasets {
 
 using Json = nlohmann::json;
 
+namespace {
+
+// Metrics take time and memory by the product of answer and reference.
+constexpr std::size_t kLongest = std::size_t{1} << 16U;
+
+}  // namespace
+
 std::vector<std::string> references_of(const Json& line,
                                        std::string_view key,
                                        const std::string& where) {
@@ -21,6 +28,11 @@ std::vector<std::string> references_of(const Json& line,
       references.push_back(item.dump());
     } else if (item.is_string() && !item.get<std::string>().empty()) {
       references.push_back(item.get<std::string>());
+      if (references.back().size() > kLongest) {
+        throw DataError(where + ": " + std::string(key) + " holds a text of " +
+                        std::to_string(references.back().size()) + " bytes; allowed: up to " +
+                        std::to_string(kLongest));
+      }
     } else {
       references.clear();
       break;

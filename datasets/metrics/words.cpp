@@ -1,5 +1,8 @@
 #include "datasets/metrics/words.h"
 
+#include <unicode/locid.h>
+#include <unicode/unistr.h>
+
 namespace kvg::datasets {
 namespace {
 
@@ -39,10 +42,9 @@ std::vector<std::string> split_numbers(std::string_view text) {
 }
 
 std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](char letter) {
-    return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
-  });
+  const icu::StringPiece piece(text.data(), static_cast<std::int32_t>(text.size()));
+  std::string lower;
+  icu::UnicodeString::fromUTF8(piece).toLower(icu::Locale::getRoot()).toUTF8String(lower);
   return lower;
 }
 

@@ -16,7 +16,7 @@ namespace kvg::datasets {
 /// Maximal runs of decimal digits.
 [[nodiscard]] std::vector<std::string> split_numbers(std::string_view text);
 
-/// With ASCII letters lower-cased.
+/// With the letters of every script lower-cased; what is no UTF-8 becomes U+FFFD.
 [[nodiscard]] std::string lower_case(std::string_view text);
 
 /// The harmonic mean of `same` over `answered` and `same` over `wanted`; 0 when nothing is the

@@ -32,15 +32,47 @@ TEST(QuestionF1, TakesTheBestReference) {
   EXPECT_EQ(score("qa_f1", "Paris", {.references = {"the city of Paris", "paris"}}), 1.0);
 }
 
-TEST(RougeL, IsTheF1OfTheLongestCommonSubsequence) {
-  // "the cat the mat" of 5 and 6 words.
+TEST(QuestionF1, KnowsTheCaseOfEveryScript) {
+  EXPECT_EQ(score("qa_f1", "\u00c9LAN", {.references = {"\u00e9lan"}}), 1.0);
+}
+
+TEST(RougeL, IsTheF1OfDifferentWordsInTheLongestCommonSubsequence) {
+  // "the cat the mat" are 3 different words, of 4 and 5.
   EXPECT_DOUBLE_EQ(
       score("rouge_l", "the cat hit the mat", {.references = {"the cat sat on the mat"}}),
-      2.0 * 4.0 / 11.0);
+      2.0 * 3.0 / 9.0);
   // Order counts: only one of the two words can be kept.
   EXPECT_DOUBLE_EQ(score("rouge_l", "b a", {.references = {"a b"}}), 0.5);
   EXPECT_EQ(score("rouge_l", "Cat", {.references = {"cat"}}), 0.0);
   EXPECT_EQ(score("rouge_l", "", {.references = {"cat"}}), 0.0);
+  EXPECT_EQ(score("rouge_l", "..", {.references = {".."}}), 0.0);
+}
+
+TEST(RougeL, JoinsWhatItsSentencesHaveInCommon) {
+  // In one sentence "a b" or "c d" is the longest; in two each finds its own.
+  EXPECT_DOUBLE_EQ(score("rouge_l", "c d a b", {.references = {"a b c d"}}), 0.5);
+  EXPECT_DOUBLE_EQ(score("rouge_l", "c d. a b", {.references = {"a b. c d"}}), 1.0);
+  // Lin's example: w1 w2 w3 w5 of 5 words are found in two sentences of 8 different ones.
+  EXPECT_DOUBLE_EQ(score("rouge_l", "1 2 6 7 8.1 3 8 9 5", {.references = {"1 2 3 4 5"}}),
+                   2.0 * 4.0 / (8.0 + 5.0));
+}
+
+// By the Python package rouge 1.0.1 that LongBench's eval.py calls, which adds 1e-8 below.
+TEST(RougeL, IsLongBenchs) {
+  constexpr double kAdded = 1e-8;
+  const auto expect = [](const char* answer, const char* reference, double f) {
+    EXPECT_NEAR(score("rouge_l", answer, {.references = {reference}}), f, kAdded)
+        << answer << " | " << reference;
+  };
+  expect("The council met in May. It cut the budget by a third, and the mayor resigned.",
+         "The mayor resigned in May after the council cut the budget. It was cut by a third.",
+         0.599999995);
+  expect("Amanda baked cookies and will bring Jerry some tomorrow.",
+         "Amanda baked  cookies\nand will bring some to Jerry tomorrow. ",
+         0.799999995);
+  expect("a b c d . e f", "e f . a c b d", 0.833333328);
+  expect("x y x z y", "y x y z x", 0.666666662);
+  expect("v1.2 is out. See www.a.org", "See www.a.org. v1.2 is not out.", 0.941176466);
 }
 
 TEST(Classification, SharesTheScoreAmongTheNamesThatItHolds) {

@@ -63,6 +63,49 @@ TEST_F(QuestionFiles, LongBenchSetsMayBeNamedByTheFile) {
   EXPECT_EQ(only("passage_count.jsonl", line).metric->name, "count");
 }
 
+TEST_F(QuestionFiles, LongBenchJudgesTheFirstLineWhereItsPaperDoes) {
+  const std::string line =
+      R"({"input": "", "context": "c", "answers": ["a"], "all_classes": ["a", "b"]})";
+  for (const char* set : {"trec", "triviaqa", "samsum", "lsht"}) {
+    EXPECT_TRUE(only(std::string(set) + ".jsonl", line).first_line) << set;
+  }
+  for (const char* set : {"gov_report", "qmsum", "multi_news", "hotpotqa", "passage_count"}) {
+    EXPECT_FALSE(only(std::string(set) + ".jsonl", line).first_line) << set;
+  }
+}
+
+TEST_F(QuestionFiles, LongBenchAsksInChineseWhatNeedsNoWords) {
+  const FileQuestion question =
+      only("passage_retrieval_zh.jsonl",
+           R"({"input": "\u6458\u8981", "context": "c", "answers": ["\u6bb5\u843d12"]})");
+  EXPECT_TRUE(question.prompt.context.ends_with("\u54ea\u4e00\u6bb5\u3002\n\nc"));
+  EXPECT_NE(question.prompt.question.find("\n\n\u6458\u8981\n\n"), std::string::npos);
+  EXPECT_EQ(question.answer_tokens, 32);
+  EXPECT_EQ(question.metric->score("\u6bb5\u843d12", question.key), 1.0);
+  EXPECT_EQ(question.metric->score("\u6bb5\u843d1", question.key), 0.0);
+  const FileQuestion news = only(
+      "lsht.jsonl",
+      R"({"input": "x", "context": "c", "answers": ["\u4f53\u80b2"], "all_classes": ["\u4f53\u80b2", "\u519b\u4e8b"]})");
+  EXPECT_EQ(news.metric->score("\u4f53\u80b2", news.key), 1.0);
+  EXPECT_EQ(news.answer_tokens, 64);
+}
+
+TEST_F(QuestionFiles, LongBenchSetsThatCannotBeJudgedAreRefusedByName) {
+  const std::string line = R"({"input": "", "context": "c", "answers": ["a"]})";
+  for (const char* set : {"multifieldqa_zh", "dureader", "vcsum"}) {
+    refuses(std::string(set) + ".jsonl", line, "line 1: set " + std::string(set) + " is judged by");
+  }
+  refuses("any.jsonl",
+          R"({"input": "", "context": "c", "answers": ["a"], "dataset": "vcsum"})",
+          "allowed: narrativeqa, qasper,");
+}
+
+TEST_F(QuestionFiles, LongReferencesAreRefused) {
+  refuses("mine.jsonl",
+          R"({"input": "", "context": "c", "answers": [")" + std::string(65'537, 'a') + R"("]})",
+          "answers holds a text of 65537 bytes; allowed: up to 65536");
+}
+
 TEST_F(QuestionFiles, LongBenchFilesOfOnesOwnAreJudgedByTheirFields) {
   const FileQuestion plain =
       only("mine.jsonl", R"({"input": "Who?", "context": "She.", "answers": "she"})");
