@@ -1,5 +1,5 @@
 // The prompts are LongBench's data format (Bai et al. 2023, arXiv:2308.14508; MIT licence): figures
-// of one prompt cannot be held to those of another.
+// of one prompt cannot be held to those of another, so its slips ("asconcisely") are kept.
 
 #include <algorithm>
 #include <array>
@@ -25,9 +25,9 @@ constexpr std::array kSets{
         128,
         false,
         "You are given a story, which can be either a novel or a movie script, and a question. "
-        "Answer the question as concisely as you can, using a single phrase if possible. Do not "
+        "Answer the question asconcisely as you can, using a single phrase if possible. Do not "
         "provide any explanation.\n\nStory: ",
-        "\n\nNow, answer the question based on the story as concisely as you can, using a single "
+        "\n\nNow, answer the question based on the story asconcisely as you can, using a single "
         "phrase if possible. Do not provide any explanation.\n\nQuestion: {input}\n\nAnswer:"},
     LongBenchSet{
         "qasper",
