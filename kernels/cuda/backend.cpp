@@ -8,13 +8,13 @@
 #include "kernels/cuda/ceilings.cuh"
 #include "kernels/cuda/check.cuh"
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/gemm.cuh"
 #include "kernels/cuda/graph.cuh"
 #include "kernels/cuda/nvml.h"
 #include "kernels/cuda/ops.cuh"
 #include "kernels/cuda/pool.cuh"
 #include "kernels/cuda/prefill_attention_wgmma.cuh"
 #include "kernels/cuda/projection_chain.cuh"
+#include "kernels/cuda/projection_rows.cuh"
 #include "kernels/cuda/scoring.cuh"
 #include "kernels/cuda/workspace.cuh"
 
@@ -196,19 +196,7 @@ class CudaBackend final : public Backend {
     select();
     chain_.flush();
   }
-  [[nodiscard]] void* reserved(WorkspacePart WorkspacePlan::*part, std::size_t bytes) const {
-    KVG_EXPECT(workspace_ != nullptr && bytes <= (workspace_->plan().*part).bytes,
-               "make_workspace() covers the shapes of every operation");
-    return workspace_->at(workspace_->plan().*part);
-  }
-  [[nodiscard]] void* product(int rows, int features) const {
-    return reserved(
-        &WorkspacePlan::product,
-        static_cast<std::size_t>(rows) * static_cast<std::size_t>(features) * size_of(compute_));
-  }
   void check(DType dtype, std::string_view what) const;
-  void* normed(const float* in, const Norm& norm, int rows, int dim);
-  void multiply(const GemmArgs& args);
 
   DeviceInfo info_;
   DType compute_;
@@ -217,9 +205,9 @@ class CudaBackend final : public Backend {
   Nvml nvml_;
   DevicePool pool_;
   PinnedPool host_pool_;
-  Gemm gemm_;
   CudaWorkspace* workspace_ = nullptr;  ///< in use
   ProjectionChain chain_{target_, compute_, workspace_};
+  ProjectionRows rows_{target_, compute_, workspace_};
   CudaScoring scoring_;
 };
 
@@ -228,18 +216,6 @@ void CudaBackend::check(DType dtype, std::string_view what) const {
     throw InvalidArgument(std::string(what) + " on CUDA have the compute dtype " +
                           std::string(name_of(compute_)) + ", not " + std::string(name_of(dtype)));
   }
-}
-
-void* CudaBackend::normed(const float* in, const Norm& norm, int rows, int dim) {
-  void* out =
-      reserved(&WorkspacePlan::normed,
-               static_cast<std::size_t>(rows) * static_cast<std::size_t>(dim) * size_of(compute_));
-  normalize(target_, compute_, {.out = out, .in = in, .norm = norm, .rows = rows, .dim = dim});
-  return out;
-}
-
-void CudaBackend::multiply(const GemmArgs& args) {
-  gemm_.multiply(target_.stream, args, reserved(&WorkspacePlan::gemm, kGemmWorkspaceBytes));
 }
 
 void CudaBackend::project_qkv(const QkvArgs& args) {
@@ -260,7 +236,10 @@ void CudaBackend::project_qkv(const QkvArgs& args) {
     chain_.add(args);
     return;
   }
-  void* heads = product(rows, args.linear.out);
+  void* heads = reserved(workspace_,
+                         &WorkspacePlan::product,
+                         static_cast<std::size_t>(rows) *
+                             static_cast<std::size_t>(args.linear.out) * size_of(compute_));
   if (decodes) {
     Linear linear = args.linear;
     linear.bias = nullptr;
@@ -273,14 +252,7 @@ void CudaBackend::project_qkv(const QkvArgs& args) {
                            .rows = rows});
   } else {
     proceed();
-    multiply({.out = heads,
-              .out_dtype = compute_,
-              .in = normed(args.in, args.norm, rows, args.linear.in),
-              .weight = args.linear.weight,
-              .dtype = compute_,
-              .rows = rows,
-              .out_features = args.linear.out,
-              .in_features = args.linear.in});
+    rows_.multiply_qkv(args, heads);
   }
   proceed();
   place_qkv(target_, compute_, args, heads);
@@ -290,10 +262,11 @@ void CudaBackend::attend(const AttendArgs& args) {
   KVG_EXPECT(args.shape.kv_heads > 0 && args.shape.heads % args.shape.kv_heads == 0,
              "query heads are a multiple of kv_heads");
   proceed();
-  const auto partials = reserved(&WorkspacePlan::partials,
+  const auto partials = reserved(workspace_,
+                                 &WorkspacePlan::partials,
                                  attend_partial_bytes(args.shape, args.batch, args.kv.capacity));
   const auto arrivals =
-      reserved(&WorkspacePlan::arrivals, attend_arrival_bytes(args.shape, args.batch));
+      reserved(workspace_, &WorkspacePlan::arrivals, attend_arrival_bytes(args.shape, args.batch));
   decode_attend(
       target_,
       compute_,
@@ -331,30 +304,7 @@ void CudaBackend::project(const ProjectArgs& args) {
     return;
   }
   proceed();
-  const bool gated = is_gated(args.activation);
-  const bool direct = args.linear.bias == nullptr && args.activation == Activation::kNone;
-  const bool in_place = direct || (!gated && args.out_dtype == DType::kF32);
-  void* sums = in_place ? args.out : product(args.rows, args.linear.out);
-  const DType sums_dtype = in_place ? args.out_dtype : compute_;
-  multiply({.out = sums,
-            .out_dtype = sums_dtype,
-            .in = normed(args.in, args.norm, args.rows, args.linear.in),
-            .weight = args.linear.weight,
-            .dtype = compute_,
-            .rows = args.rows,
-            .out_features = args.linear.out,
-            .in_features = args.linear.in});
-  if (!direct) {
-    finish_product(target_,
-                   {.out = args.out,
-                    .out_dtype = args.out_dtype,
-                    .in = sums,
-                    .in_dtype = sums_dtype,
-                    .bias = args.linear.bias,
-                    .activation = args.activation,
-                    .rows = args.rows,
-                    .width = args.linear.out});
-  }
+  rows_.project(args);
 }
 
 void CudaBackend::add_project(const AddProjectArgs& args) {
@@ -368,26 +318,7 @@ void CudaBackend::add_project(const AddProjectArgs& args) {
     return;
   }
   proceed();
-  multiply({.out = args.inout,
-            .out_dtype = DType::kF32,
-            .in = args.in,
-            .weight = args.linear.weight,
-            .dtype = compute_,
-            .rows = args.rows,
-            .out_features = args.linear.out,
-            .in_features = args.linear.in,
-            .accumulates = true});
-  if (args.linear.bias != nullptr) {
-    finish_product(target_,
-                   {.out = args.inout,
-                    .out_dtype = DType::kF32,
-                    .in = args.inout,
-                    .in_dtype = DType::kF32,
-                    .bias = args.linear.bias,
-                    .activation = Activation::kNone,
-                    .rows = args.rows,
-                    .width = args.linear.out});
-  }
+  rows_.add_project(args);
 }
 
 }  // namespace

@@ -18,6 +18,12 @@ WorkspacePart take(std::size_t& end, std::size_t bytes) {
   return part;
 }
 
+// Features of q, k and v together.
+std::size_t qkv_features(const HeadShape& shape) {
+  return static_cast<std::size_t>(shape.heads + 2 * shape.kv_heads) *
+         static_cast<std::size_t>(shape.head_dim);
+}
+
 }  // namespace
 
 WorkspacePlan lay_out_workspace(const Target& target, DType compute, const WorkspaceShape& shape) {
@@ -25,12 +31,15 @@ WorkspacePlan lay_out_workspace(const Target& target, DType compute, const Works
   // The longest input of a projection is no wider than the widest output.
   const bool multiplies =
       !fits_decode(target, compute, rows, std::max(shape.hidden, shape.features));
-  const std::size_t row_elements = static_cast<std::size_t>(rows) * size_of(compute);
+  const std::size_t element = size_of(compute);
+  const std::size_t row_elements = static_cast<std::size_t>(rows) * element;
+  const std::size_t gated_bytes = static_cast<std::size_t>(std::min(rows, kProductRows)) *
+                                  static_cast<std::size_t>(shape.features) * element;
   const bool attends = shape.entries > 0 && shape.heads.heads > 0;
   WorkspacePlan plan;
   plan.normed =
       take(plan.total, multiplies ? row_elements * static_cast<std::size_t>(shape.hidden) : 0);
-  plan.product = take(plan.total, row_elements * static_cast<std::size_t>(shape.features));
+  plan.product = take(plan.total, std::max(row_elements * qkv_features(shape.heads), gated_bytes));
   plan.partials =
       take(plan.total, attends ? attend_partial_bytes(shape.heads, shape.batch, shape.entries) : 0);
   plan.arrivals = take(plan.total, attends ? attend_arrival_bytes(shape.heads, shape.batch) : 0);

@@ -3,10 +3,15 @@
 #include <cstddef>
 
 #include "kernels/backend.h"
+#include "kernels/core/error.h"
 #include "kernels/core/memory.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace kvg::kernels {
+
+/// Rows of a gated projection whose products are held at once: enough for full waves of tiles, few
+/// enough for what is multiplied to be read again from the cache.
+inline constexpr int kProductRows = 1024;
 
 /// A stretch of the scratch memory.
 struct WorkspacePart {
@@ -16,8 +21,9 @@ struct WorkspacePart {
 
 /// The scratch memory of all operations: one allocation, parts at multiples of 256 bytes.
 struct WorkspacePlan {
-  WorkspacePart normed;    ///< [rows, hidden] of the compute dtype, for products of many rows
-  WorkspacePart product;   ///< [rows, features] of the compute dtype
+  WorkspacePart normed;  ///< [rows, hidden] of the compute dtype, for products of many rows
+  /// Of the compute dtype: [rows, features of QKV], or [up to kProductRows, features].
+  WorkspacePart product;
   WorkspacePart partials;  ///< of decode attention
   WorkspacePart arrivals;  ///< of decode attention, zero between launches
   WorkspacePart chain;     ///< arrivals of ProjectionChain
@@ -58,5 +64,14 @@ class CudaWorkspace final : public Workspace {
   Buffer buffer_;
   CudaWorkspace*& in_use_;
 };
+
+/// A part of the workspace in use, which has room for `bytes`.
+[[nodiscard]] inline void* reserved(const CudaWorkspace* workspace,
+                                    WorkspacePart WorkspacePlan::*part,
+                                    std::size_t bytes) {
+  KVG_EXPECT(workspace != nullptr && bytes <= (workspace->plan().*part).bytes,
+             "make_workspace() covers the shapes of every operation");
+  return workspace->at(workspace->plan().*part);
+}
 
 }  // namespace kvg::kernels

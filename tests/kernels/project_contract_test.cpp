@@ -141,6 +141,17 @@ TEST_P(ProjectContract, OneFeature) {
   }
 }
 
+// Rows whose products a device may not hold all at once.
+TEST_P(ProjectContract, ManyRows) {
+  for (const DType weights : GetParam().weight_dtypes()) {
+    for (const Activation activation : {Activation::kGelu, Activation::kGatedSilu}) {
+      check({.rows = 2111, .in = 40, .out = 48, .activation = activation, .bias = true},
+            weights,
+            compute());
+    }
+  }
+}
+
 TEST_P(ProjectContract, WideLayers) {
   for (const DType weights : GetParam().weight_dtypes()) {
     check({.rows = 2, .in = 2560, .out = 640, .activation = Activation::kGatedSilu},
