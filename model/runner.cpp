@@ -11,15 +11,6 @@
 #include "model/runner_state.h"
 
 namespace kvg::model {
-namespace {
-
-// The element `index` of an array of `dtype`.
-void* element(void* data, DType dtype, std::int64_t index) {
-  return static_cast<std::byte*>(data) + index * static_cast<std::int64_t>(size_of(dtype));
-}
-
-}  // namespace
-
 Runner::State::State(const Model& model,
                      kernels::Backend& device,
                      const kvcompress::Policy& how,
@@ -50,11 +41,11 @@ Runner::State::State(const Model& model,
   backend.upload(activations.as<float>(at.rope), table.data(), table.size() * sizeof(float));
 }
 
-void Runner::State::embed(int rows) const {
+void Runner::State::embed(std::ptrdiff_t first, int rows) const {
   backend.embed({.out = residual(),
                  .table = weights.embedding.weight,
                  .dtype = weights.embedding.dtype,
-                 .tokens = tokens(),
+                 .tokens = tokens() + first,
                  .rows = rows,
                  .hidden = config.hidden});
 }
@@ -62,9 +53,10 @@ void Runner::State::embed(int rows) const {
 void Runner::State::attention(int layer, const Rows& rows) const {
   const LayerWeights& part = weights.layers[static_cast<std::size_t>(layer)];
   const bool is_step = rows.cursor != nullptr;
-  void* query = activations.as<std::byte>(at.query);
-  void* sink_query = rows.turned_sinks > 0 ? activations.as<std::byte>(at.sink_query) : nullptr;
-  void* out = activations.as<std::byte>(at.attended);
+  const LayerBuffers& own = buffers(rows);
+  void* query = activations.as<std::byte>(own.query);
+  void* sink_query = rows.turned_sinks > 0 ? activations.as<std::byte>(own.sink_query) : nullptr;
+  void* out = activations.as<std::byte>(own.attended);
   const auto scale =
       static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.heads.head_dim)));
   backend.project_qkv(
@@ -112,7 +104,7 @@ void Runner::State::attention(int layer, const Rows& rows) const {
 }
 
 void Runner::State::mlp_up(const LayerWeights& layer, const Rows& rows) const {
-  backend.project({.out = activations.as<std::byte>(at.mlp),
+  backend.project({.out = activations.as<std::byte>(buffers(rows).mlp),
                    .out_dtype = backend.compute_dtype(),
                    .in = rows.residual,
                    .norm = layer.mlp_norm,
@@ -121,22 +113,21 @@ void Runner::State::mlp_up(const LayerWeights& layer, const Rows& rows) const {
                    .rows = rows.count()});
 }
 
-void Runner::State::run_layer(int layer, const Rows& rows) const {
+void Runner::State::output_and_mlp(int layer, const Rows& rows) const {
   const LayerWeights& part = weights.layers[static_cast<std::size_t>(layer)];
-  attention(layer, rows);
   // A parallel MLP reads the layer's input, so it comes before the attention's output is added.
   if (config.parallel_residual) {
     mlp_up(part, rows);
   }
   backend.add_project({.inout = rows.residual,
-                       .in = activations.as<std::byte>(at.attended),
+                       .in = activations.as<std::byte>(buffers(rows).attended),
                        .linear = part.attention_out,
                        .rows = rows.count()});
   if (!config.parallel_residual) {
     mlp_up(part, rows);
   }
   backend.add_project({.inout = rows.residual,
-                       .in = activations.as<std::byte>(at.mlp),
+                       .in = activations.as<std::byte>(buffers(rows).mlp),
                        .linear = part.down,
                        .rows = rows.count()});
 }
@@ -161,71 +152,21 @@ void Runner::State::score(int first, int rows) const {
 }
 
 void Runner::State::enqueue_step() {
-  embed(shape.batch);
+  embed(0, shape.batch);
   for (int layer = 0; layer < config.layers; ++layer) {
-    run_layer(layer,
-              {.residual = residual(),
-               .batch = shape.batch,
-               .tokens = 1,
-               .past = 0,
-               .cursor = cache->cursor(),
-               .kv = cache->step_target(layer),
-               .turned_sinks = cache->turned_sinks()});
+    const Rows rows = {.residual = residual(),
+                       .batch = shape.batch,
+                       .tokens = 1,
+                       .past = 0,
+                       .cursor = cache->cursor(),
+                       .kv = cache->step_target(layer),
+                       .turned_sinks = cache->turned_sinks()};
+    attention(layer, rows);
+    output_and_mlp(layer, rows);
   }
   head(residual(), 0, shape.batch);
   score(0, shape.batch);
   cache->enqueue_finish_step();
-}
-
-kernels::KvView Runner::State::prompt_view(int length) const {
-  const DType dtype = backend.compute_dtype();
-  const std::int64_t head_stride = static_cast<std::int64_t>(length) * config.heads.head_dim;
-  const std::int64_t batch_stride = head_stride * config.heads.kv_heads;
-  void* keys = activations.as<std::byte>(at.prompt_kv);
-  return {.keys = keys,
-          .values = element(keys, dtype, batch_stride * shape.batch),
-          .dtype = dtype,
-          .batch_stride = batch_stride,
-          .head_stride = head_stride};
-}
-
-// What a layer lends to a selection.
-kvcompress::LayerParts Runner::State::parts(int layer) const {
-  return {.turn = {.table = activations.as<float>(at.rope), .rotary_dim = config.rotary_dim},
-          .output = weights.layers[static_cast<std::size_t>(layer)].attention_out};
-}
-
-void Runner::State::prompt_layer(int layer, int batch, int length, const kernels::KvView& kv) {
-  const Chunking chunk = chunking(shape);
-  for (int row = 0; row < batch; row += chunk.batch) {
-    kernels::KvView row_kv = kv;
-    row_kv.keys = element(kv.keys, kv.dtype, row * kv.batch_stride);
-    row_kv.values = element(kv.values, kv.dtype, row * kv.batch_stride);
-    for (int past = 0; past < length; past += chunk.tokens) {
-      const std::ptrdiff_t first = static_cast<std::ptrdiff_t>(row) * length + past;
-      const Rows rows = {
-          .residual = residual() + first * config.hidden,
-          .batch = std::min(chunk.batch, batch - row),
-          .tokens = std::min(chunk.tokens, length - past),
-          .past = past,
-          .cursor = nullptr,
-          .kv = row_kv,
-          .sees = pass.value_or(kernels::Visibility{}),
-          .turned_sinks = pass && policy.selection->cache_positions() ? pass->sinks : 0};
-      run_layer(layer, rows);
-      if (pass) {
-        continue;
-      }
-      cache->observe({.query = activations.as<std::byte>(at.query),
-                      .batch = rows.batch,
-                      .first_row = row,
-                      .past = past,
-                      .tokens = rows.tokens,
-                      .shape = config.heads},
-                     row_kv,
-                     parts(layer));
-    }
-  }
 }
 
 void Runner::State::enqueue_tokens(std::span<const std::int32_t> fed,
@@ -302,38 +243,6 @@ void Runner::begin() {
   state_->backend.use_workspace(*state_->workspace);
   state_->backend.synchronize();
   state_->cache.value().begin();
-}
-
-std::span<const TokenScore> Runner::prefill(std::span<const std::int32_t> tokens,
-                                            std::span<const std::int32_t> targets) {
-  State& state = *state_;
-  const auto batch = static_cast<std::size_t>(state.shape.batch);
-  KVG_EXPECT(targets.size() == batch && !tokens.empty() && tokens.size() % batch == 0,
-             "one prompt and one target a row, prompts of equal length");
-  const auto length = static_cast<int>(tokens.size() / batch);
-  KVG_EXPECT(length <= state.shape.prompt, "the runner was planned for the prompt");
-  KVG_EXPECT(state.cache->tokens_fed() == 0, "a prompt is fed to an empty cache");
-  state.backend.use_workspace(*state.workspace);
-  std::ranges::copy(tokens, state.tokens());
-  std::ranges::copy(targets, state.targets());
-
-  state.embed(state.shape.batch * length);
-  const bool whole = state.cache->takes_whole(length);
-  state.cache->begin_prompt(length);
-  for (int layer = 0; layer < state.config.layers; ++layer) {
-    const kernels::KvView kv = whole ? state.cache->layer(layer) : state.prompt_view(length);
-    state.prompt_layer(layer, state.shape.batch, length, kv);
-    if (!whole) {
-      state.cache->keep_of_prompt(layer, kv, state.parts(layer));
-    }
-  }
-  for (int row = 0; row < state.shape.batch; ++row) {
-    const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(row + 1) * length - 1;
-    state.head(state.residual() + last * state.config.hidden, row, 1);
-  }
-  state.score(0, state.shape.batch);
-  state.cache->finish_prompt();
-  return state.collect(batch);
 }
 
 std::span<const TokenScore> Runner::step(std::span<const std::int32_t> tokens,

@@ -24,6 +24,20 @@ struct Rows {
   [[nodiscard]] int count() const { return batch * tokens; }
 };
 
+/// What of prompts of equal length is computed at once.
+struct PromptChunk {
+  int row = 0;     ///< the first batch row
+  int batch = 0;   ///< batch rows
+  int past = 0;    ///< tokens of each before these
+  int tokens = 0;  ///< of each
+  int length = 0;  ///< of the whole prompt of each
+
+  /// Of the first token among all prompts, [batch, length].
+  [[nodiscard]] std::ptrdiff_t first() const {
+    return static_cast<std::ptrdiff_t>(row) * length + past;
+  }
+};
+
 /// What a runner holds, and the parts that its verbs are made of.
 struct Runner::State {
   State(const Model& model,
@@ -36,20 +50,36 @@ struct Runner::State {
   [[nodiscard]] std::int32_t* best() const { return io.as<std::int32_t>(io_at.best); }
   [[nodiscard]] float* nll() const { return io.as<float>(io_at.nll); }
   [[nodiscard]] float* residual() const { return activations.as<float>(at.residual); }
+  [[nodiscard]] const LayerBuffers& buffers(const Rows& rows) const {
+    return rows.cursor != nullptr ? at.step : at.prompt;
+  }
   [[nodiscard]] float* logits() const { return activations.as<float>(at.logits); }
 
-  void embed(int rows) const;
+  /// Rows of residual() from 0 on become those of the tokens from `first` on.
+  void embed(std::ptrdiff_t first, int rows) const;
   void attention(int layer, const Rows& rows) const;
   void mlp_up(const LayerWeights& layer, const Rows& rows) const;
-  void run_layer(int layer, const Rows& rows) const;
+  /// The rest of a layer; the queries are gone then.
+  void output_and_mlp(int layer, const Rows& rows) const;
   /// Logits of residual rows to logits rows from `first_row` on.
   void head(const float* residual_rows, int first_row, int rows) const;
   /// Scores logits rows [0, rows) as the rows `first` and further of targets().
   void score(int first, int rows) const;
   void enqueue_step();
   [[nodiscard]] kvcompress::LayerParts parts(int layer) const;
+  /// In the order in which they go through a layer.
+  [[nodiscard]] std::vector<PromptChunk> chunks_of(int batch, int length) const;
+  /// A chunk of a layer whose keys and values `kv` holds, of all batch rows.
+  [[nodiscard]] Rows rows_of(const PromptChunk& chunk,
+                             float* residual,
+                             const kernels::KvView& kv) const;
   /// One layer of the first `batch` rows' prompts.
   void prompt_layer(int layer, int batch, int length, const kernels::KvView& kv);
+  /// Prompts through all layers, residual rows and all, to logits of their last tokens: layer by
+  /// layer, so that a policy sees a layer whole; or, into a cache that takes all there is, chunk by
+  /// chunk, so that the residual stream of a chunk is all that is held of it.
+  void prompt_by_layers(int length);
+  void prompt_by_chunks(int length);
   [[nodiscard]] kernels::KvView prompt_view(int length) const;
   /// Waits for the first `rows` scores.
   std::span<const TokenScore> collect(std::size_t rows);

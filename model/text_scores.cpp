@@ -47,7 +47,7 @@ std::vector<std::int32_t> prompts_of(Texts texts, std::size_t batch, std::size_t
 
 // Layer by layer over the whole texts, as a prompt.
 void Runner::State::run_pass(int batch, int length) {
-  embed(batch * length);
+  embed(0, batch * length);
   const kernels::KvView kv = prompt_view(length);
   for (int layer = 0; layer < config.layers; ++layer) {
     prompt_layer(layer, batch, length, kv);

@@ -217,6 +217,30 @@ TEST_P(RunnerOn, ChunkedPrefillEqualsOneShot) {
   }
 }
 
+// A cache that takes all there is gets prompts chunk by chunk through all layers, others layer by
+// layer; forms that are encoded are read by steps alone, so both leave the same logits.
+TEST_P(RunnerOn, TheOrderOfChunksAndLayersShowsInNoBit) {
+  constexpr std::size_t kPrompt = 130;
+  std::vector<std::int32_t> prompts;
+  for (const char* text : {"persuasion", kText}) {
+    const auto ids = model_.ids(text, kPrompt);
+    prompts.insert(prompts.end(), ids.begin(), ids.end());
+  }
+  const auto logits = [&](const char* spec, std::int32_t chunk) {
+    const auto runner =
+        model_.runner(spec, {.batch = 2, .prompt = kPrompt, .tokens = kPrompt, .chunk = chunk});
+    (void)runner->prefill(prompts, std::vector<std::int32_t>(2, kNoTarget));
+    return runner->logits();
+  };
+  for (const std::int32_t chunk : {37, 0}) {
+    const std::vector<float> whole = logits("baseline", chunk);
+    EXPECT_EQ(whole, logits("int8", chunk)) << "chunk " << chunk;
+    EXPECT_EQ(whole, logits("h2o:budget=48", chunk)) << "chunk " << chunk;
+    EXPECT_NE(std::vector(whole.begin(), whole.begin() + model_.config().vocab),
+              std::vector(whole.begin() + model_.config().vocab, whole.end()));
+  }
+}
+
 TEST_P(RunnerOn, PrefillEqualsStepsWhenNothingIsCut) {
   const auto ids = model_.ids(kText, 100);
   const Outcome steps = streamed("baseline", {.tokens = 99}, ids);
