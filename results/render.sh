@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Renders the runs under results/ into the README: what stands between
 #   <!-- results: FILE... -->  and  <!-- end -->
-# becomes the output of `kvgauge report FILE...`.
+# becomes the output of `kvgauge report FILE...`, and after
+#   <!-- performance: FOLDER -->
+# that of results/performance.awk over the folder's runs.
 #   results/render.sh KVGAUGE           writes the README
 #   results/render.sh KVGAUGE --check   fails when that would change it
 set -euo pipefail
@@ -17,6 +19,11 @@ while IFS= read -r line || [[ -n "$line" ]]; do
     read -r -a files <<<"${BASH_REMATCH[1]}"
     printf '%s\n\n' "$line"
     "$kvgauge" report "${files[@]}"
+    echo
+    inside=yes
+  elif [[ "$line" =~ ^'<!-- performance: '(.*)' -->'$ ]]; then
+    printf '%s\n\n' "$line"
+    awk -f results/performance.awk "${BASH_REMATCH[1]}"/*.json
     echo
     inside=yes
   elif [[ "$line" == '<!-- end -->' ]]; then
