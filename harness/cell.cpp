@@ -1,5 +1,6 @@
 #include "harness/cell.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -21,15 +22,18 @@ constexpr std::array kParts{"model",
                             "seed",
                             "dtype"};
 
+// Of these every row tells, planned or not.
+constexpr std::array kAlwaysTold{"model", "dataset", "policy", "protocol", "device", "seed"};
+
 std::string text_of(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-}  // namespace
+using Parts = std::map<std::string, std::string>;
 
-std::string cell_key(const Json& record) {
-  // By name, so that neither order nor settings without a value make a difference.
-  std::map<std::string, std::string> parts;
+// By name, so that neither order nor settings without a value make a difference.
+Parts parts_of(const Json& record) {
+  Parts parts;
   const auto add = [&parts](const std::string& name, const Json& value) {
     if (!value.is_null()) {
       parts[name] = text_of(value);
@@ -50,7 +54,21 @@ std::string cell_key(const Json& record) {
       add("settings." + name, value);
     }
   }
-  return text_of(Json(parts));
+  return parts;
+}
+
+}  // namespace
+
+std::string cell_key(const Json& record) {
+  return text_of(Json(parts_of(record)));
+}
+
+bool may_be_cell(const Json& failed, const Json& record) {
+  const Parts some = parts_of(failed);
+  const Parts all = parts_of(record);
+  const bool tells_enough =
+      std::ranges::all_of(kAlwaysTold, [&some](const char* name) { return some.contains(name); });
+  return tells_enough && std::ranges::includes(all, some);
 }
 
 bool is_measured(const Json& record) {

@@ -194,7 +194,7 @@ constexpr std::array kColumns{
     text<&Record::dataset>("dataset"),
     text<&Record::protocol>("protocol"),
     text<&Record::device>("device"),
-    text<&Record::dtype>("dtype"),
+    Column{.key = "dtype", .type = kText, .get = known_text_of<&Record::dtype>},
     Column{.key = "batch", .type = kInteger, .get = batch},
     shown(Column{.key = "query", .type = kText, .get = known_text_of<&Record::query>},
           "Query",
@@ -311,7 +311,7 @@ constexpr std::array kColumns{
     Column{.key = "status", .type = kText, .get = status},
     Column{.key = "error", .type = kText, .get = error},
     Column{.key = "seed", .type = kInteger, .get = seed},
-    text<&Record::weights_sha256>("weights_sha256"),
+    Column{.key = "weights_sha256", .type = kText, .get = known_text_of<&Record::weights_sha256>},
     Column{.key = "dataset_sha256", .type = kText, .get = known_text_of<&Record::dataset_sha256>},
 };
 

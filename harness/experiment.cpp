@@ -127,10 +127,6 @@ std::string flag_of(std::optional<std::int32_t> Experiment::*member) {
   return std::string(std::ranges::find(kCounts, member, &CountInfo::member)->flag);
 }
 
-bool is_synthetic(const Experiment& experiment) {
-  return experiment.model.starts_with("synthetic:");
-}
-
 // Random ids are drawn before a plan says whether they fit.
 void check_product(const Experiment& experiment,
                    std::optional<std::int32_t> Experiment::*rows,
@@ -247,6 +243,24 @@ constexpr std::array kUnits{Unit{"", 1.0},
 
 }  // namespace
 
+std::optional<DType> given_dtype(const Experiment& experiment) {
+  if (experiment.dtype == "auto") {
+    return {};
+  }
+  constexpr std::array kTypes{DType::kF32, DType::kF16, DType::kBF16};
+  const auto* const found =
+      std::ranges::find(kTypes, experiment.dtype, [](DType dtype) { return name_of(dtype); });
+  if (found == kTypes.end()) {
+    throw InvalidArgument("no dtype named \"" + experiment.dtype +
+                          "\"; known: auto, f32, f16, bf16");
+  }
+  return *found;
+}
+
+bool is_synthetic(const Experiment& experiment) {
+  return experiment.model.starts_with("synthetic:");
+}
+
 std::span<const CountInfo> counts() {
   return kCounts;
 }
@@ -260,6 +274,7 @@ std::int32_t value_of(const Experiment& experiment,
 
 void check(const Experiment& experiment) {
   static_cast<void>(find_protocol(experiment.protocol));
+  static_cast<void>(given_dtype(experiment));
   check_counts(experiment);
   check_together(experiment);
   check_convention(experiment);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "datasets/convention.h"
+#include "kernels/core/dtype.h"
 
 namespace kvg::harness {
 
@@ -81,6 +82,12 @@ struct TaskChoice {
 };
 
 [[nodiscard]] TaskChoice task_choice(const Experiment& experiment);
+
+/// Of --dtype; empty: auto. Throws InvalidArgument naming what exists.
+[[nodiscard]] std::optional<DType> given_dtype(const Experiment& experiment);
+
+/// True of a model of random weights, which has no tokenizer.
+[[nodiscard]] bool is_synthetic(const Experiment& experiment);
 
 /// A number of samples that no text has.
 inline constexpr std::int32_t kAllSamples = std::numeric_limits<std::int32_t>::max();

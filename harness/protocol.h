@@ -45,6 +45,7 @@ struct Workload {
   /// Bytes of text that tokens from inside a sample stand for; empty: there is no text.
   std::function<std::size_t(std::span<const std::int32_t> ids)> bytes_of{};
   std::vector<Setting> settings{};  ///< what the dataset decides in place of the experiment
+  std::string refused{};            ///< why it cannot be made: then it has a name and no samples
 };
 
 /// One sample as it went by.

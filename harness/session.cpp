@@ -8,6 +8,7 @@
 #include "harness/columns.h"
 #include "harness/meter.h"
 #include "harness/paired.h"
+#include "harness/plain_text.h"
 #include "harness/summary.h"
 #include "harness/workload.h"
 #include "kernels/core/error.h"
@@ -23,114 +24,35 @@ const Experiment& checked(const Experiment& experiment) {
   return experiment;
 }
 
-std::string arithmetic(const PlannedRow& row, const Subject::Bound& bound) {
-  const auto part = [](std::string_view name, std::size_t bytes) {
-    return std::string(name) + " " + gigabytes(static_cast<double>(bytes));
-  };
-  const model::MemoryPlan& plan = row.plan;
-  return "policy " + row.policy->method + " needs " + gigabytes(static_cast<double>(plan.total())) +
-         " (" + part("weights", plan.weights) + " + " + part("kv", plan.kv) + " + " +
-         part("activations", plan.activations) + " + " + part("workspace", plan.workspace) + " + " +
-         part("observations", plan.observations) + "), above the " +
-         gigabytes(static_cast<double>(bound.bytes)) + " of " + bound.name;
-}
-
 // For a title; either may be empty.
 std::string joined(const std::string& one, const std::string& other) {
   return one + (one.empty() || other.empty() ? "" : " | ") + other;
 }
 
-std::string one_line(std::string text) {
-  std::ranges::replace(text, '\n', ' ');
-  return text;
-}
-
 }  // namespace
 
-Session::Session(const Experiment& experiment, Listener& listener, std::shared_ptr<Subject> subject)
+Session::Session(const Experiment& experiment,
+                 Listener& listener,
+                 std::shared_ptr<Subject> subject,
+                 Unplanned unplanned)
     : experiment_(checked(experiment)),
       listener_(listener),
       protocol_(find_protocol(experiment_.protocol)),
       wanted_(parse_policies(
           experiment_.policies,
           protocol_.feed,
-          [&listener](const std::string& reason) { listener.warn("left out: " + reason); })),
+          [&listener](const std::string& reason) { listener.warn("left out: " + reason); },
+          unplanned)),
+      unplanned_(unplanned),
       subject_(subject ? std::move(subject) : std::make_shared<Subject>(experiment_)),
       clocks_(backend().device()),
-      workloads_(make_workloads(
+      workloads_((unplanned == Unplanned::kThrow ? make_workloads : make_all_workloads)(
           experiment_, source(), [&listener](const std::string& line) { listener.warn(line); })) {
-  drop_misfits();
+  check_policies();
   plan_rows();
 }
 
 Session::~Session() = default;
-
-void Session::drop_misfits() {
-  for (const WantedPolicy& wanted : wanted_) {
-    try {
-      kvcompress::check_policy(
-          wanted.policy, source().config.layers, source().config.heads, backend().compute_dtype());
-      policies_.push_back(wanted.policy);
-    } catch (const InvalidArgument& error) {
-      if (!wanted.of_suite) {
-        throw;
-      }
-      listener_.warn(std::string("left out: ") + error.what());
-    }
-  }
-}
-
-// With --batch auto as many rows as are of use and fit, at least one.
-model::RunShape Session::shape_of(const Workload& workload,
-                                  const kvcompress::Policy& policy) const {
-  model::RunShape shape = protocol_.shape(experiment_, workload);
-  if (!protocol_.quality_only || experiment_.batch.value_or(kAuto) != kAuto) {
-    return shape;
-  }
-  const std::size_t bound = subject_->bound().bytes;
-  const auto fits = [&](std::int32_t batch) {
-    shape.batch = batch;
-    return model::Runner::plan(source().config, backend(), policy, shape).total() <= bound;
-  };
-  std::int32_t most = model::Runner::useful_batch(source().config, backend(), policy, shape);
-  std::int32_t least = 1;
-  while (least < most) {
-    const std::int32_t middle = least + (most - least + 1) / 2;
-    if (fits(middle)) {
-      least = middle;
-    } else {
-      most = middle - 1;
-    }
-  }
-  shape.batch = least;
-  return shape;
-}
-
-void Session::plan_rows() {
-  const Subject::Bound& bound = subject_->bound();
-  for (const Workload& workload : workloads_) {
-    for (const kvcompress::Policy& policy : policies_) {
-      const model::RunShape shape = shape_of(workload, policy);
-      PlannedRow row{.workload = &workload,
-                     .policy = &policy,
-                     .shape = shape,
-                     .plan = model::Runner::plan(source().config, backend(), policy, shape),
-                     .does_not_fit = {}};
-      if (row.plan.total() > bound.bytes) {
-        row.does_not_fit = arithmetic(row, bound);
-      }
-      rows_.push_back(std::move(row));
-    }
-  }
-}
-
-void Session::expect_some_fit() const {
-  const auto smallest =
-      std::ranges::min_element(rows_, {}, [](const PlannedRow& row) { return row.plan.total(); });
-  if (!smallest->does_not_fit.empty()) {
-    throw OutOfMemory(smallest->does_not_fit);
-  }
-}
 
 TableInfo Session::table_of(const PlannedRow& row) const {
   TableInfo table{.model = source().text,
@@ -194,7 +116,7 @@ const model::Weights& Session::weights() {
 
 std::string Session::load_for(const Wanted& wanted) {
   const bool needed = std::ranges::any_of(rows_, [&wanted](const PlannedRow& row) {
-    return row.does_not_fit.empty() && (!wanted || wanted(row));
+    return row.can_run() && (!wanted || wanted(row));
   });
   if (!needed || listener_.stopping()) {
     return {};
@@ -230,7 +152,7 @@ Record Session::identity_of(const PlannedRow& row) const {
     record.settings.push_back({.name = "paired", .value = std::string("baseline")});
   }
   record.context = row.workload->context;
-  record.query = row.workload->context ? task_choice(experiment_).query : std::string();
+  record.query = experiment_.protocol == "task" ? task_choice(experiment_).query : std::string();
   return record;
 }
 
@@ -244,8 +166,8 @@ Record Session::blank_record(const PlannedRow& row) const {
 Session::Measured Session::run_row(const PlannedRow& row, const std::string& broken) {
   Measured measured{.row = &row, .record = blank_record(row)};
   try {
-    if (!row.does_not_fit.empty()) {
-      throw OutOfMemory(row.does_not_fit);
+    if (!row.can_run()) {
+      throw Error(row.refused + row.does_not_fit);
     }
     if (!broken.empty()) {
       throw Error(broken);
@@ -269,7 +191,7 @@ const PlannedRow* Session::baseline_of(const Workload& workload) const {
 
 Record Session::run_paired(const PlannedRow& row, const std::string& broken) {
   const PlannedRow* const baseline = baseline_of(*row.workload);
-  if (baseline == nullptr || !row.does_not_fit.empty()) {
+  if (baseline == nullptr || !row.can_run()) {
     return run_row(row, broken).record;
   }
   if (baseline_.row != baseline) {

@@ -43,6 +43,9 @@ struct PlannedRow {
   model::RunShape shape;
   model::MemoryPlan plan;
   std::string does_not_fit;  ///< the arithmetic, when the plan is above what the device has
+  std::string refused;       ///< why there is no plan
+
+  [[nodiscard]] bool can_run() const { return does_not_fit.empty() && refused.empty(); }
 };
 
 /// Which rows of a session to measure; empty: all.
@@ -57,7 +60,8 @@ class Session {
   /// are loaded once.
   Session(const Experiment& experiment,
           Listener& listener,
-          std::shared_ptr<Subject> subject = nullptr);
+          std::shared_ptr<Subject> subject = nullptr,
+          Unplanned unplanned = Unplanned::kThrow);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -82,8 +86,9 @@ class Session {
                   const Wanted& wanted = {});
 
  private:
+  void check_policies();
   void plan_rows();
-  void drop_misfits();
+  [[nodiscard]] PlannedRow plan_row(const Workload& workload, std::size_t policy) const;
   [[nodiscard]] Environment environment(const std::vector<std::string>& command) const;
   [[nodiscard]] Record blank_record(const PlannedRow& row) const;
   /// A row and what it is set against the baseline's by.
@@ -117,7 +122,9 @@ class Session {
   Listener& listener_;
   const Protocol& protocol_;
   std::vector<WantedPolicy> wanted_;
+  Unplanned unplanned_;
   std::vector<kvcompress::Policy> policies_;
+  std::vector<std::string> refusals_;  ///< [policies_]: why the model cannot have it, or nothing
   std::shared_ptr<Subject> subject_;
   ClockReader clocks_;
   std::vector<Workload> workloads_;

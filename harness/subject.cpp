@@ -1,8 +1,5 @@
 #include "harness/subject.h"
 
-#include <algorithm>
-#include <array>
-
 #include "harness/calibration.h"
 #include "kernels/core/error.h"
 #include "kernels/device.h"
@@ -13,22 +10,16 @@ namespace {
 DType compute_dtype(const Experiment& experiment,
                     const kernels::DeviceInfo& device,
                     const model::Config& config) {
-  if (experiment.dtype == "auto") {
+  const std::optional<DType> given = given_dtype(experiment);
+  if (!given) {
     return device.kind == kernels::DeviceKind::kCpu ? DType::kF32 : config.dtype;
   }
-  constexpr std::array kTypes{DType::kF32, DType::kF16, DType::kBF16};
-  const auto* const found =
-      std::ranges::find(kTypes, experiment.dtype, [](DType dtype) { return name_of(dtype); });
-  if (found == kTypes.end()) {
-    throw InvalidArgument("no dtype named \"" + experiment.dtype +
-                          "\"; known: auto, f32, f16, bf16");
-  }
-  if (device.kind == kernels::DeviceKind::kCpu && *found != DType::kF32) {
+  if (device.kind == kernels::DeviceKind::kCpu && *given != DType::kF32) {
     throw InvalidArgument("--dtype " + experiment.dtype +
                           " is not supported on the cpu, which computes in f32; weights keep their "
                           "16-bit form there. Allowed: auto, f32");
   }
-  return *found;
+  return *given;
 }
 
 std::unique_ptr<kernels::Backend> open_backend(const Experiment& experiment,

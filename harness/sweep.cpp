@@ -5,6 +5,7 @@
 
 #include "harness/cell.h"
 #include "harness/json_document.h"
+#include "kernels/core/error.h"
 
 namespace kvg::harness {
 namespace {
@@ -31,58 +32,105 @@ std::string key_of(const Session& session, const PlannedRow& row) {
   return cell_key(to_json(session.identity_of(row)));
 }
 
-}  // namespace
-
-Sweep::Sweep(const Grid& grid, Listener& listener) : listener_(listener) {
-  const std::vector<Experiment> experiments = experiments_of(grid);
-  for (const Experiment& experiment : experiments) {
+bool can_be(const Experiment& experiment) {
+  try {
     check(experiment);
-  }
-  for (std::size_t i = 0; i < experiments.size(); ++i) {
-    const Experiment& experiment = experiments[i];
-    const bool shares = i > 0 && experiments[i - 1].model == experiment.model;
-    subjects_.push_back(shares ? subjects_.back() : std::make_shared<Subject>(experiment));
-    sessions_.push_back(std::make_unique<Session>(experiment, listener, subjects_.back()));
+    return true;
+  } catch (const Error&) {
+    return false;
   }
 }
 
+}  // namespace
+
+Sweep::Sweep(const Grid& grid, Listener& listener, Unplanned unplanned) : listener_(listener) {
+  const std::vector<Experiment> experiments = experiments_of(grid);
+  if (unplanned == Unplanned::kThrow) {
+    std::ranges::for_each(experiments, check);
+  } else if (std::ranges::none_of(experiments, can_be)) {
+    check(experiments.front());
+  }
+  for (const Experiment& experiment : experiments) {
+    parts_.push_back(plan(experiment, unplanned));
+  }
+}
+
+Sweep::Part Sweep::plan(const Experiment& experiment, Unplanned unplanned) {
+  Part part{.experiment = experiment, .subject = {}, .session = {}, .refused = {}};
+  try {
+    check(experiment);
+    const bool shares = !parts_.empty() && parts_.back().subject != nullptr &&
+                        parts_.back().experiment.model == experiment.model;
+    part.subject = shares ? parts_.back().subject : std::make_shared<Subject>(experiment);
+  } catch (const Error& error) {
+    if (unplanned == Unplanned::kThrow) {
+      throw;
+    }
+    part.refused = refused_cells(experiment, error.what(), listener_);
+    return part;
+  }
+  part.session = std::make_unique<Session>(experiment, listener_, part.subject, unplanned);
+  return part;
+}
+
 void Sweep::expect_some_fit() const {
-  const bool some = std::ranges::any_of(sessions_, [](const auto& session) {
-    return std::ranges::any_of(session->rows(),
-                               [](const PlannedRow& row) { return row.does_not_fit.empty(); });
+  const bool some = std::ranges::any_of(parts_, [](const Part& part) {
+    return part.session == nullptr ||
+           std::ranges::any_of(part.session->rows(), &PlannedRow::can_run);
   });
   if (!some) {
-    sessions_.front()->expect_some_fit();
+    parts_.front().session->expect_some_fit();
   }
 }
 
 std::set<std::string> Sweep::keys() const {
   std::set<std::string> keys;
-  for (const auto& session : sessions_) {
-    for (const PlannedRow& row : session->rows()) {
-      keys.insert(key_of(*session, row));
+  for (const Part& part : parts_) {
+    if (part.session != nullptr) {
+      for (const PlannedRow& row : part.session->rows()) {
+        keys.insert(key_of(*part.session, row));
+      }
     }
   }
   return keys;
 }
 
+void Sweep::warn_of_repeated(const std::string& method, const std::string& dataset) {
+  listener_.warn("left out: policy " + method + " on dataset " + dataset +
+                 " is there more than once");
+}
+
 void Sweep::drop_repeated() {
   std::set<std::string> seen;
-  for (const auto& session : sessions_) {
-    for (const PlannedRow& row : session->rows()) {
-      if (!seen.insert(key_of(*session, row)).second) {
+  for (Part& part : parts_) {
+    for (RefusedTable& table : part.refused) {
+      std::erase_if(table.records, [&](const Record& record) {
+        const bool repeated = !seen.insert(cell_key(to_json(record))).second;
+        if (repeated) {
+          warn_of_repeated(record.method, record.dataset);
+        }
+        return repeated;
+      });
+    }
+    if (part.session == nullptr) {
+      continue;
+    }
+    for (const PlannedRow& row : part.session->rows()) {
+      if (!seen.insert(key_of(*part.session, row)).second) {
         left_out_.insert(&row);
-        listener_.warn("left out: policy " + row.policy->method + " on dataset " +
-                       row.workload->dataset + " is there more than once");
+        warn_of_repeated(row.policy->method, row.workload->dataset);
       }
     }
   }
 }
 
 void Sweep::leave_out(const std::set<std::string>& finished) {
-  for (const auto& session : sessions_) {
-    for (const PlannedRow& row : session->rows()) {
-      if (!left_out_.contains(&row) && finished.contains(key_of(*session, row))) {
+  for (const Part& part : parts_) {
+    if (part.session == nullptr) {
+      continue;
+    }
+    for (const PlannedRow& row : part.session->rows()) {
+      if (!left_out_.contains(&row) && finished.contains(key_of(*part.session, row))) {
         left_out_.insert(&row);
         ++finished_;
       }
@@ -90,11 +138,22 @@ void Sweep::leave_out(const std::set<std::string>& finished) {
   }
 }
 
+std::size_t Sweep::cells_of(const Part& part, const Wanted& wanted) {
+  std::size_t cells = 0;
+  for (const RefusedTable& table : part.refused) {
+    cells += table.records.size();
+  }
+  if (part.session != nullptr) {
+    cells += static_cast<std::size_t>(std::ranges::count_if(part.session->rows(), wanted));
+  }
+  return cells;
+}
+
 Sweep::Outcome Sweep::run(const std::vector<std::string>& command, Reporter& reporter) {
   const Wanted wanted = [this](const PlannedRow& row) { return !left_out_.contains(&row); };
   std::size_t cells = finished_;
-  for (const auto& session : sessions_) {
-    cells += static_cast<std::size_t>(std::ranges::count_if(session->rows(), wanted));
+  for (const Part& part : parts_) {
+    cells += cells_of(part, wanted);
   }
   Outcome outcome;
   const std::function<void(const Record&)> counted = [&](const Record& record) {
@@ -104,17 +163,34 @@ Sweep::Outcome Sweep::run(const std::vector<std::string>& command, Reporter& rep
   };
   Counting counting(reporter, counted);
   listener_.cells(finished_, cells);
-  for (std::size_t i = 0; i < sessions_.size(); ++i) {
-    Session& session = *sessions_[i];
-    if (std::ranges::any_of(session.rows(), wanted) && !listener_.stopping()) {
-      session.run(command, counting, wanted);
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const Part& part = parts_[i];
+    if (cells_of(part, wanted) > 0 && !listener_.stopping()) {
+      if (part.session != nullptr) {
+        part.session->run(command, counting, wanted);
+      } else {
+        report(part, command, counting);
+      }
     }
-    if (i + 1 == sessions_.size() || subjects_[i + 1] != subjects_[i]) {
-      subjects_[i]->unload();
+    const bool last = i + 1 == parts_.size() || parts_[i + 1].subject != part.subject;
+    if (last && part.subject != nullptr) {
+      part.subject->unload();
     }
   }
   outcome.left = cells - finished_ - outcome.measured;
   return outcome;
+}
+
+void Sweep::report(const Part& part, const std::vector<std::string>& command, Reporter& reporter) {
+  reporter.begin_run(environment_of_refusal(part.experiment, command));
+  for (const RefusedTable& refused : part.refused) {
+    reporter.begin_table(refused.table);
+    for (const Record& record : refused.records) {
+      if (!listener_.stopping()) {
+        reporter.add(record);
+      }
+    }
+  }
 }
 
 }  // namespace kvg::harness

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "harness/grid.h"
+#include "harness/refused_cells.h"
 #include "harness/session.h"
 
 namespace kvg::harness {
@@ -15,11 +16,21 @@ namespace kvg::harness {
 /// The cells of a grid, from their check to their last record. A `run` is a sweep of few.
 class Sweep {
  public:
-  /// Checks and plans every experiment before the first is measured. Throws as Session does.
-  Sweep(const Grid& grid, Listener& listener);
+  /// Checks and plans every experiment before the first is measured. Throws as Session does; with
+  /// kFailsRow only for what no cell can be measured with: a device that is not there, choices that
+  /// go together in no experiment.
+  Sweep(const Grid& grid, Listener& listener, Unplanned unplanned = Unplanned::kThrow);
 
-  /// One an experiment, in the order of experiments_of(); the rows of each are cells.
-  [[nodiscard]] std::span<const std::unique_ptr<Session>> sessions() const { return sessions_; }
+  /// One of the grid's experiments: its session, or its rows where it cannot begin.
+  struct Part {
+    Experiment experiment;
+    std::shared_ptr<Subject> subject;  ///< shared by neighbours of one model
+    std::unique_ptr<Session> session;  ///< null: it cannot begin
+    std::vector<RefusedTable> refused;
+  };
+
+  /// In the order of experiments_of().
+  [[nodiscard]] std::span<const Part> parts() const { return parts_; }
 
   /// Throws OutOfMemory with the arithmetic of a small row when not one row fits.
   void expect_some_fit() const;
@@ -43,9 +54,14 @@ class Sweep {
   Outcome run(const std::vector<std::string>& command, Reporter& reporter);
 
  private:
+  [[nodiscard]] Part plan(const Experiment& experiment, Unplanned unplanned);
+  void warn_of_repeated(const std::string& method, const std::string& dataset);
+  [[nodiscard]] static std::size_t cells_of(const Part& part, const Wanted& wanted);
+  /// Reports the rows of a part that cannot begin.
+  void report(const Part& part, const std::vector<std::string>& command, Reporter& reporter);
+
   Listener& listener_;
-  std::vector<std::shared_ptr<Subject>> subjects_;  ///< [sessions], equal ones side by side
-  std::vector<std::unique_ptr<Session>> sessions_;
+  std::vector<Part> parts_;
   std::set<const PlannedRow*> left_out_;
   std::size_t finished_ = 0;
 };

@@ -10,6 +10,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "harness/choices.h"
+#include "harness/plain_text.h"
 #include "kernels/core/error.h"
 
 namespace kvg::harness {
@@ -29,13 +30,6 @@ struct Entry {
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
   throw DataError("sweep file " + name + ": " + reason);
-}
-
-// Neither names nor messages are made of bytes that a terminal acts on.
-bool is_plain(std::string_view text) {
-  return std::ranges::none_of(text, [](char letter) {
-    return static_cast<unsigned char>(letter) < 0x20 || letter == 0x7f;
-  });
 }
 
 void add_entry(Entry entry, const std::string& name, std::vector<Entry>& entries) {
@@ -107,16 +101,6 @@ std::vector<Entry> read_json(std::string_view text, const std::string& name) {
     add_entry(std::move(entry), name, entries);
   }
   return entries;
-}
-
-std::string one_line(std::string text) {
-  std::ranges::replace_if(
-      text,
-      [](char letter) {
-        return !is_plain({&letter, 1});
-      },
-      ' ');
-  return text;
 }
 
 // Reads past documents and keeps nothing.

@@ -20,6 +20,17 @@ using Warn = std::function<void(const std::string& line)>;
                                                    const model::ModelSource& source,
                                                    const Warn& warn);
 
+/// The same, dataset by dataset and context by context where not all can be made: one that cannot
+/// says why and has no samples.
+[[nodiscard]] std::vector<Workload> make_all_workloads(const Experiment& experiment,
+                                                       const model::ModelSource& source,
+                                                       const Warn& warn);
+
+/// One a dataset and context of the experiment: a name without samples, as far as they are known
+/// before anything is read, each refused for `reason`.
+[[nodiscard]] std::vector<Workload> refused_workloads(const Experiment& experiment,
+                                                      const std::string& reason);
+
 /// What the rows of a workload were measured with: the experiment's settings, but for those that
 /// the dataset decides.
 [[nodiscard]] std::vector<Setting> settings_of(const Experiment& experiment,

@@ -54,7 +54,7 @@ std::string default_of(const ParamInfo& param, bool needs_prompt) {
 template <typename Info>
 void print_info(const Info& info, bool needs_prompt) {
   std::cout << info.name << ": " << info.summary
-            << (needs_prompt ? "; needs a prompt: split, speed" : "");
+            << (needs_prompt ? "; needs a prompt: split, speed, task" : "");
   if (!info.paper.empty()) {
     std::cout << " (" << info.paper << ")";
   }

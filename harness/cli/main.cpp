@@ -6,6 +6,7 @@
 
 #include "harness/cli/cli.h"
 #include "harness/environment.h"
+#include "harness/plain_text.h"
 #include "kernels/core/error.h"
 
 namespace {
@@ -98,7 +99,7 @@ int main(int argc, char** argv) {
     std::cerr << "kvgauge: the memory of this machine is exhausted" << std::endl;
     return refused(command);
   } catch (const std::exception& error) {
-    std::cerr << "kvgauge: " << error.what() << std::endl;
+    std::cerr << "kvgauge: " << kvg::harness::one_line(error.what()) << std::endl;
     return refused(command);
   }
 }

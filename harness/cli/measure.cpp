@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include "harness/cell.h"
@@ -64,13 +64,12 @@ class Recorded {
   Recorded(RecordFile& file, const std::set<std::string>& cells) : file_(file) {
     std::vector<Json> lines = file.read();
     for (std::size_t i = 0; i < lines.size(); ++i) {
-      const std::string key = cell_key(lines[i]);
-      if (!cells.contains(key)) {
+      if (!is_measured(lines[i])) {
+        failed_.emplace_back(i, std::move(lines[i]));
         continue;
       }
-      if (!is_measured(lines[i])) {
-        failed_.emplace(key, i);
-      } else if (finished_.insert(key).second) {
+      const std::string key = cell_key(lines[i]);
+      if (cells.contains(key) && finished_.insert(key).second) {
         lines_.push_back(std::move(lines[i]));
       }
     }
@@ -81,18 +80,20 @@ class Recorded {
 
   // A cell that failed has one line however often it is tried.
   void put(const Json& line) {
-    const auto failed = failed_.find(cell_key(line));
+    const auto failed = std::ranges::find_if(
+        failed_, [&line](const auto& known) { return may_be_cell(known.second, line); });
     if (failed == failed_.end()) {
       file_.append(line);
     } else {
-      file_.replace(failed->second, line);
+      file_.replace(failed->first, line);
+      failed_.erase(failed);
     }
   }
 
  private:
   RecordFile& file_;
   std::set<std::string> finished_;
-  std::map<std::string, std::size_t> failed_;  // of the line, from 0
+  std::vector<std::pair<std::size_t, Json>> failed_;  // by the place of the line, from 0
   std::vector<Json> lines_;
 };
 
@@ -136,9 +137,9 @@ void open_outputs(Sweep& sweep, const OutputFlags& flags, Resume resume, Outputs
 
 void print_plans(const Sweep& sweep) {
   const char* between = "";
-  for (const auto& session : sweep.sessions()) {
+  for (const Sweep::Part& part : sweep.parts()) {
     std::cout << between;
-    print_plan(*session, std::cout);
+    print_plan(part, std::cout);
     between = "\n";
   }
 }
@@ -167,15 +168,17 @@ void add_output_flags(CLI::App& app, OutputFlags& flags) {
 int measure(const Grid& grid, const OutputFlags& flags, Resume resume, const Command& command) {
   Console console(std::cerr, console_options(flags.progress, resume));
   check_outputs(flags);
-  Sweep sweep(grid, console);
+  const bool sweeps = resume == Resume::kYes;
+  Sweep sweep(grid, console, sweeps ? Unplanned::kFailsRow : Unplanned::kThrow);
   if (flags.dry_run) {
     console.show_warnings();
     print_plans(sweep);
     return kAllMeasured;
   }
-  sweep.expect_some_fit();
-  if (resume == Resume::kYes) {
+  if (sweeps) {
     sweep.drop_repeated();
+  } else {
+    sweep.expect_some_fit();
   }
   Outputs outputs;
   open_outputs(sweep, flags, resume, outputs);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "harness/columns.h"
+#include "harness/plain_text.h"
 
 namespace kvg::harness::cli {
 namespace {
@@ -44,9 +45,29 @@ void print_header(const TableInfo& table, std::ostream& out) {
   out << '\n';
 }
 
-}  // namespace
+void print_refusal(const std::string& method,
+                   int width,
+                   const std::string& why,
+                   std::ostream& out) {
+  out << std::left << std::setw(width) << method << std::right << "  cannot be run: " << why
+      << '\n';
+}
 
-void print_plan(const Session& session, std::ostream& out) {
+void print_row(const PlannedRow& row, int width, std::ostream& out) {
+  constexpr double kGigabyte = 1024.0 * 1024.0 * 1024.0;
+  if (!row.refused.empty()) {
+    print_refusal(row.policy->method, width, one_line(row.refused), out);
+    return;
+  }
+  out << std::left << std::setw(width) << row.policy->method << std::right;
+  for (const Part& part : kParts) {
+    out << "  " << std::setw(kWidth)
+        << four_digits(static_cast<double>(part.bytes(row.plan)) / kGigabyte);
+  }
+  out << (row.does_not_fit.empty() ? "" : "  does not fit") << '\n';
+}
+
+void print_session(const Session& session, std::ostream& out) {
   const Workload* workload = nullptr;
   int width = 0;
   for (const PlannedRow& row : session.rows()) {
@@ -57,13 +78,24 @@ void print_plan(const Session& session, std::ostream& out) {
       width = method_width(table);
       print_header(table, out);
     }
-    out << std::left << std::setw(width) << row.policy->method << std::right;
-    for (const Part& part : kParts) {
-      constexpr double kGigabyte = 1024.0 * 1024.0 * 1024.0;
-      out << "  " << std::setw(kWidth)
-          << four_digits(static_cast<double>(part.bytes(row.plan)) / kGigabyte);
+    print_row(row, width, out);
+  }
+}
+
+}  // namespace
+
+void print_plan(const Sweep::Part& part, std::ostream& out) {
+  if (part.session != nullptr) {
+    print_session(*part.session, out);
+  }
+  const char* between = "";
+  for (const RefusedTable& refused : part.refused) {
+    out << between;
+    between = "\n";
+    print_header(refused.table, out);
+    for (const Record& record : refused.records) {
+      print_refusal(record.method, method_width(refused.table), record.error, out);
     }
-    out << (row.does_not_fit.empty() ? "" : "  does not fit") << '\n';
   }
 }
 

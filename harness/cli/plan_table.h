@@ -2,11 +2,12 @@
 
 #include <iosfwd>
 
-#include "harness/session.h"
+#include "harness/sweep.h"
 
 namespace kvg::harness::cli {
 
-/// The predicted memory of every row of a session by class, a table a text.
-void print_plan(const Session& session, std::ostream& out);
+/// The predicted memory of every row of one experiment by class, a table a text; what cannot be
+/// planned with the reason.
+void print_plan(const Sweep::Part& part, std::ostream& out);
 
 }  // namespace kvg::harness::cli

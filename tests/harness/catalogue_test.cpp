@@ -136,9 +136,10 @@ TEST_F(Catalogue, QuestStoresAllAndReadsLess) {
   const auto records = run(stream({"baseline", "quest:budget=16,page=8,dense=0"}));
   EXPECT_EQ(records[1].memory->kv_bytes, records[0].memory->kv_bytes);
   EXPECT_EQ(*records[0].kv_bytes_read_per_step, records[0].memory->kv_bytes);
-  // 16 entries, and the smallest and largest key in f32 of every page, for 8 layers, 2 kv_heads.
+  // For 8 layers, 2 kv_heads: of 39 entries a page of 8 and the 7 of the newest page, and the
+  // smallest and largest key in f32 of the 4 pages before it.
   const double entry = *records[0].bits_per_element / 8.0 * 2.0 * 64.0;
-  const double read = 16.0 * (16.0 * entry + 39.0 / 8.0 * 2.0 * 64.0 * 4.0);
+  const double read = 16.0 * ((8.0 + 7.0) * entry + 4.0 * 2.0 * 64.0 * 4.0);
   EXPECT_EQ(*records[1].kv_bytes_read_per_step, std::llround(read));
 }
 
@@ -178,7 +179,7 @@ TEST_F(Catalogue, LeavesNothingOutWhereThereIsAPrompt) {
 TEST_F(Catalogue, RefusesByNameWhatASuiteLeavesOut) {
   expect_invalid([&] { Session session(stream({"snapkv_64"}), ears_); },
                  "policy snapkv cuts after a prompt, and here is none; allowed in the protocols "
-                 "that have one: split, speed");
+                 "that have one: split, speed, task");
   expect_invalid([&] { Session session(stream({"think"}), ears_); },
                  "its channels are chosen from a prompt, and here is none");
   expect_invalid([&] { Session session(stream({"suite:nosuch"}), ears_); },

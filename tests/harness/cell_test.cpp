@@ -72,5 +72,25 @@ TEST(CellKey, TakesLinesOfStrangers) {
   }
 }
 
+TEST(MayBeCell, TakesForTheSameWhatTellsNothingElse) {
+  const Json measured = Json::parse(R"({"model": "m", "dataset": "d", "policy": "p",
+      "protocol": "split", "device": "cuda:1", "seed": 0, "weights_sha256": "w", "dtype": "f16",
+      "settings": {"max_tokens": 9, "paired": "baseline"}})");
+  Json failed = Json::parse(R"({"model": "m", "dataset": "d", "policy": "p", "protocol": "split",
+      "device": "cuda:0", "seed": 0, "weights_sha256": null, "settings": {"max_tokens": 9}})");
+  EXPECT_TRUE(may_be_cell(failed, measured));
+  failed["weights_sha256"] = "w";
+  EXPECT_TRUE(may_be_cell(failed, measured));
+  failed["weights_sha256"] = "other";
+  EXPECT_FALSE(may_be_cell(failed, measured));
+  failed.erase("weights_sha256");
+  failed["settings"]["max_tokens"] = 8;
+  EXPECT_FALSE(may_be_cell(failed, measured));
+  failed.erase("settings");
+  EXPECT_TRUE(may_be_cell(failed, measured));
+  failed.erase("policy");
+  EXPECT_FALSE(may_be_cell(failed, measured)) << "it may be a cell of anything";
+}
+
 }  // namespace
 }  // namespace kvg::harness

@@ -113,6 +113,8 @@ TEST_F(Program, RefusesBadSpecsBeforeAnyModelIsLoaded) {
       {"--policy quest_64+kivi4", "allowed: codecs without entries that wait"},
       {"--policy h2o:budget=8,positions=cache", "policy h2o has no parameter \"positions\""},
       {"--protocol split --policy snapkv:budget=32", "budget=32 is below window + 1"},
+      {"--protocol split --prefill 100 --policy streaming:keep=0.03",
+       "keep=0.03 of a prompt of 100 tokens is 3, below sinks=4"},
       {"--protocol split --policy adakv:budget=64,decode=evict", "allowed: append"}};
   for (const Bad& each : bad) {
     expect_refused("run --device cpu --model synthetic:llama-3.1-8b " + each.arguments, each.part);
@@ -154,7 +156,7 @@ TEST_F(Program, RunsASuite) {
   ASSERT_EQ(run(std::string(kSmall) + "--policy suite:quick --policy window_4 --csv a.csv"), 0);
   EXPECT_EQ(err_,
             "warning: left out: policy snapkv cuts after a prompt, and here is none; allowed "
-            "in the protocols that have one: split, speed\n");
+            "in the protocols that have one: split, speed, task\n");
   const std::string csv = read("a.csv");
   EXPECT_NE(csv.find("\nbaseline,"), std::string::npos) << csv;
   EXPECT_NE(csv.find("\nkivi2,"), std::string::npos) << csv;
@@ -273,13 +275,13 @@ TEST_F(Program, ListsWhatARunCanBeGiven) {
 
 TEST_F(Program, ListsWhatParametersMayBe) {
   ASSERT_EQ(run("list policies"), 0);
-  for (const char* line :
-       {"\n  keep=(0..1], optional: ",
-        "\n  decode=append|evict, default append after a prompt, else evict: ",
-        "\nsnapkv: what the last queries of the prompt attend to; needs a prompt: split, speed (",
-        "\n  decode=append|evict, default append: ",
-        "\n  matrix=TEXT, required: ",
-        "\n  safeguard=(0..1], default 0.2: "}) {
+  for (const char* line : {"\n  keep=(0..1], optional: ",
+                           "\n  decode=append|evict, default append after a prompt, else evict: ",
+                           "\nsnapkv: what the last queries of the prompt attend to; needs a "
+                           "prompt: split, speed, task (",
+                           "\n  decode=append|evict, default append: ",
+                           "\n  matrix=TEXT, required: ",
+                           "\n  safeguard=(0..1], default 0.2: "}) {
     EXPECT_NE(out_.find(line), std::string::npos) << line << out_;
   }
   ASSERT_EQ(run("list codecs"), 0);

@@ -94,6 +94,76 @@ TEST_F(SweepProgram, TriesAFailedCellAgainInItsPlace) {
   EXPECT_EQ(Json::parse(read("a.json")).at("records").size(), 2U);
 }
 
+TEST_F(SweepProgram, ACellThatCannotBePlannedIsAFailedRow) {
+  write("g.json", R"({"models": ["tiny-llama", "nosuch"], "datasets": ["persuasion", "mine.txt"],
+      "policies": ["baseline", "snapkv_8", "nosuch_8"], "max_tokens": 16, "num_samples": 1,
+      "warmup": 0, "device": "cpu"})");
+  ASSERT_EQ(run("sweep g.json --jsonl a.jsonl --json a.json --csv a.csv"), 3) << err_;
+  const auto records = lines("a.jsonl");
+  ASSERT_EQ(records.size(), 12U);
+  const auto expect = [&records](std::size_t at, const char* method, const std::string& error) {
+    EXPECT_EQ(records[at].at("method"), method) << at;
+    EXPECT_EQ(records[at].at("status"), error.empty() ? "ok" : "failed") << at;
+    if (!error.empty()) {
+      EXPECT_NE(records[at].at("error").get<std::string>().find(error), std::string::npos)
+          << records[at].at("error");
+    }
+  };
+  expect(0, "baseline", "");
+  expect(1, "snapkv_8", "allowed in the protocols that have one: split, speed, task");
+  expect(2, "nosuch_8", "no policy named \"nosuch_8\"");
+  for (const std::size_t first : {3U, 6U, 9U}) {
+    const std::string error = first == 3 ? "\"mine.txt\" is neither" : "model \"nosuch\"";
+    expect(first, "baseline", error);
+    expect(first + 1, "snapkv_8", error);
+    expect(first + 2, "nosuch_8", error);
+  }
+  EXPECT_EQ(records[9].at("dataset"), "mine.txt");
+  EXPECT_TRUE(records[9].at("weights_sha256").is_null());
+  EXPECT_EQ(Json::parse(read("a.json")).at("records").size(), 12U);
+  EXPECT_EQ(count_lines("a.csv"), 13);
+  EXPECT_TRUE(err_.ends_with("\n") && err_.find("12 of 12 cells") != std::string::npos) << err_;
+  EXPECT_EQ(run("sweep g.json --jsonl a.jsonl"), 3);
+  EXPECT_EQ(lines("a.jsonl").size(), 12U) << "tried again in their places";
+  write("mine.txt", std::string(99, 'a') + " few words of mine, and then some more of them\n");
+  EXPECT_EQ(run("sweep g.json --jsonl a.jsonl"), 3);
+  const auto again = lines("a.jsonl");
+  ASSERT_EQ(again.size(), 12U);
+  EXPECT_EQ(again[0], records[0]);
+  EXPECT_EQ(again[3].at("dataset"), "mine.txt");
+  EXPECT_EQ(again[3].at("status"), "ok") << "it was unknown, and has the place that it failed in";
+  EXPECT_EQ(run("report a.jsonl"), 0) << err_;
+}
+
+TEST_F(SweepProgram, AContextBeyondWhatThereIsIsAFailedRow) {
+  write("g.json", R"({"datasets": ["niah", "passkey"], "policies": "baseline", "depths": 50,
+      "contexts": [20, 200], "num_samples": 1, "warmup": 0, "device": "cpu"})");
+  ASSERT_EQ(run("sweep g.json --jsonl a.jsonl"), 3) << err_;
+  const auto records = lines("a.jsonl");
+  ASSERT_EQ(records.size(), 4U);
+  for (const std::size_t i : {0U, 2U}) {
+    EXPECT_EQ(records[i].at("context"), 20);
+    EXPECT_EQ(records[i].at("query"), "aware");
+    EXPECT_NE(records[i].at("error").get<std::string>().find("--context 20 is too short"),
+              std::string::npos);
+    EXPECT_EQ(records[i + 1].at("context"), 200);
+    EXPECT_EQ(records[i + 1].at("status"), "ok");
+  }
+}
+
+TEST_F(SweepProgram, ChoicesThatDoNotGoTogetherAreAFailedRow) {
+  write("g.json", R"({"policies": "baseline", "protocol": "split", "max_tokens": [16, 40],
+      "prefill": 20, "num_samples": 1, "warmup": 0, "device": "cpu"})");
+  ASSERT_EQ(run("sweep g.json --jsonl a.jsonl"), 3) << err_;
+  const auto records = lines("a.jsonl");
+  ASSERT_EQ(records.size(), 2U);
+  EXPECT_EQ(records[0].at("error"),
+            "--prefill 20 leaves nothing to score; allowed: 1 to --max-tokens - 1, here 15");
+  EXPECT_EQ(records[1].at("status"), "ok");
+  ASSERT_EQ(run("sweep g.json --dry-run"), 0) << err_;
+  EXPECT_NE(out_.find("baseline  cannot be run: --prefill 20 leaves"), std::string::npos) << out_;
+}
+
 TEST_F(SweepProgram, RepeatsItselfForASeed) {
   write("g.json", R"({"models": ["tiny-llama"], "datasets": ["niah", "passkey"], "contexts": 240,
       "policies": ["baseline", "snapkv_48", "random_32", "kivi2"], "num_samples": 1,
@@ -173,9 +243,12 @@ TEST_F(SweepProgram, RefusesInOneLine) {
   refused("g.json", "sweep file g.json: it is no JSON");
   write("g.json", R"({"batches": [1, 2]})");
   refused("g.json", "--batch means nothing to protocol stream");
-  write("g.json", R"({"models": ["tiny-llama", "nosuch"]})");
-  refused("g.json --jsonl a.jsonl", "nosuch");
-  EXPECT_EQ(read("a.jsonl"), "") << "nothing is measured of a grid that cannot be run whole";
+  write("g.json", R"({"protocol": "nosuch"})");
+  refused("g.json", "no protocol named \"nosuch\"");
+  write("g.json", R"({"device": "cuda:99"})");
+  refused("g.json", "cuda:99");
+  write("g.json", R"({"policies": "suite:nosuch"})");
+  refused("g.json", "no suite named \"nosuch\"");
   write("g.json", R"({"policies": "baseline", "max_tokens": 16, "device": "cpu"})");
   write("a.jsonl", "{}\nnot mine\n");
   refused("g.json --jsonl a.jsonl", "line 2 of ");

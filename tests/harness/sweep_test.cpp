@@ -123,5 +123,25 @@ TEST(RunSweep, RefusesBeforeAnythingIsMeasured) {
                                              "--memory-limit");
 }
 
+TEST(RunSweep, GoesOnBesideWhatCannotBePlanned) {
+  SweepEars ears;
+  Keep keep;
+  Grid grid = small();
+  grid.models = {"nosuch", "tiny-llama"};
+  grid.policies = {"baseline", "snapkv_8"};
+  Sweep sweep(grid, ears, Unplanned::kFailsRow);
+  EXPECT_EQ(sweep.keys().size(), 4U) << "of the model that is there";
+  const Sweep::Outcome outcome = sweep.run({"kvgauge"}, keep);
+  EXPECT_EQ(outcome.measured, 8U);
+  EXPECT_EQ(outcome.failed, 6U);
+  EXPECT_EQ(ears.total_, 8U);
+  EXPECT_EQ(ears.loads_, 1);
+  ASSERT_EQ(keep.records_.size(), 8U);
+  EXPECT_EQ(keep.records_[0].model, "nosuch");
+  EXPECT_EQ(keep.records_[1].budget_requested, "") << "its spec is refused in steps";
+  EXPECT_EQ(keep.records_[4].status, Status::kOk);
+  EXPECT_TRUE(keep.records_[5].error.starts_with("policy snapkv cuts after a prompt"));
+}
+
 }  // namespace
 }  // namespace kvg::harness
