@@ -119,8 +119,8 @@ struct ExpectedArgs {
 /// the extremes of that channel in the next partition (0 where they are equal); the unbiased
 /// standard deviation over the channels goes through a softmax over the partition; of the mean over
 /// keys and values the entry gets its rank in the partition / lag, of equals the newer ranking
-/// higher. Sinks, the last full partition and the rest behind it get +infinity. Prompts of less
-/// than sinks + 2 lag tokens: sinks get +infinity, the others their position.
+/// higher. Sinks get +infinity; the last full partition and the rest behind it, in prompts of less
+/// than sinks + 2 lag tokens all others, their position, which is above every rank.
 struct LagArgs {
   PromptScores to;
   int sinks = 4;

@@ -290,9 +290,8 @@ void CpuScoring::lag(const LagArgs& args) {
   const int ranked = is_short ? 0 : (to.keys - args.sinks) / args.lag - 1;
   for (int index = 0; index < kv_heads_of(to); ++index) {
     double* const out = scores_of(to, index);
-    std::fill(out, out + to.keys, kInfinity);
-    for (int key = args.sinks; is_short && key < to.keys; ++key) {
-      out[key] = key;
+    for (int key = 0; key < to.keys; ++key) {
+      out[key] = key < args.sinks ? kInfinity : key;
     }
   }
   const std::size_t longest = size(std::min(args.lag, to.keys));

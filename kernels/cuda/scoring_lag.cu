@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kThreads) lag_ends_kernel(LagArgs args) {
     return;
   }
   double* out = args.to.out + static_cast<std::int64_t>(blockIdx.y) * args.to.keys;
-  out[key] = ranked == 0 && key >= args.sinks ? key : INFINITY;
+  out[key] = key < args.sinks ? INFINITY : key;
 }
 
 struct LagShared {

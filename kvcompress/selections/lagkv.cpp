@@ -1,7 +1,8 @@
 // LagKV (Liang et al., arXiv:2504.04704): entries that stand out against the partition of `lag`
 // tokens after theirs, keys and values alike; sinks, the last full partition and the tail stay, and
-// every other partition keeps the same share. Frees memory after each layer's prompt. Below sinks +
-// 2 lag tokens nothing is scored and the newest stay.
+// every other partition keeps the same share. Frees memory after each layer's prompt. Where the
+// budget holds no more than that, or the prompt has less than sinks + 2 lag tokens, sinks and the
+// newest stay.
 
 #include <array>
 

@@ -175,7 +175,7 @@ Values lag(const PromptData& data, int sinks, int lag) {
   const bool is_short = data.tokens < sinks + 2 * lag;
   for_kv_heads(data, [&](int row, int kv_head) {
     Values scores(size(data.tokens), kInfinity);
-    for (int token = sinks; is_short && token < data.tokens; ++token) {
+    for (int token = sinks; token < data.tokens; ++token) {
       scores[size(token)] = token;
     }
     for (int first = sinks; !is_short && first + 2 * lag <= data.tokens; first += lag) {
