@@ -65,7 +65,7 @@ void check_together(const SelectionInfo& info,
     throw InvalidArgument(
         "policy " + both +
         ": its channels are chosen from a prompt, and here is none; allowed in the "
-        "protocols that have one: split, speed");
+        "protocols that have one: split, speed, task");
   }
   if (!codec.append_only()) {
     return;
@@ -108,7 +108,7 @@ Policy parse_policy(std::string_view text, Feed feed) {
     throw InvalidArgument(
         "policy " + part.name +
         " cuts after a prompt, and here is none; allowed in the protocols that have "
-        "one: split, speed");
+        "one: split, speed, task");
   }
   Policy policy{.method = std::string(text), .selection = info->make(params, feed)};
   if (spec.codec) {

@@ -120,6 +120,8 @@ class Selection {
   virtual void score(const PromptContext& context) const;
   /// Throws InvalidArgument for a model that this selection cannot serve.
   virtual void check(int /*layers*/, int /*kv_heads*/) const {}
+  /// Throws InvalidArgument when a share of a prompt of so many tokens is less than must stay.
+  virtual void check_prompt(std::int32_t /*tokens*/) const {}
   /// What was asked for, as a text of the spec: "256", or "keep=0.25"; empty: everything.
   [[nodiscard]] virtual std::string requested() const { return {}; }
 

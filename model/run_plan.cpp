@@ -54,6 +54,8 @@ void check_run(const Config& config,
                           std::to_string(shape.tokens) + " tokens");
   }
   kvcompress::check_policy(policy, config.layers, config.heads, compute);
+  // Of a shorter prompt a share may be less than the window that it holds: then that much stays.
+  policy.selection->check_prompt(shape.prompt);
 }
 
 kvcompress::CacheShape cache_shape(const Config& config, const RunShape& shape, DType compute) {

@@ -7,16 +7,16 @@
 namespace kvg::kvcompress {
 
 Budget::Budget(
-    std::string_view owner, const Params& params, Feed feed, long least, std::string_view reason) {
-  const std::string who = "policy " + std::string(owner);
+    std::string_view owner, const Params& params, Feed feed, long least, std::string_view reason)
+    : who_("policy " + std::string(owner)), least_(least), reason_(reason) {
   if (params.has("budget") == params.has("keep")) {
-    throw InvalidArgument(who + " needs " + (feed == Feed::kPrompt ? "either " : "") +
+    throw InvalidArgument(who_ + " needs " + (feed == Feed::kPrompt ? "either " : "") +
                           "budget=, a whole number from 1 to " + std::to_string(kMaxBudget) +
                           (feed == Feed::kPrompt ? ", or keep=, a number above 0, at most 1" : ""));
   }
   if (params.has("keep")) {
     if (feed == Feed::kSteps) {
-      throw InvalidArgument(who +
+      throw InvalidArgument(who_ +
                             ": keep= is a share of the prompt, and here is none; give budget=");
     }
     share_ = params.real("keep");
@@ -25,9 +25,20 @@ Budget::Budget(
   }
   entries_ = params.integer("budget");
   if (entries_ < least) {
-    throw InvalidArgument(who + ": budget=" + std::to_string(entries_) + " is below " +
-                          std::string(reason) + "; allowed: from " + std::to_string(least));
+    throw InvalidArgument(who_ + ": budget=" + std::to_string(entries_) + " is below " + reason_ +
+                          "; allowed: from " + std::to_string(least));
   }
+}
+
+void Budget::check_prompt(std::int32_t tokens) const {
+  const std::int32_t kept = of_prompt(tokens);
+  if (entries_ > 0 || kept == tokens || kept >= least_) {
+    return;
+  }
+  throw InvalidArgument(who_ + ": keep=" + share_text_ + " of a prompt of " +
+                        std::to_string(tokens) + " tokens is " + std::to_string(kept) + ", below " +
+                        reason_ + "; allowed: shares of " + std::to_string(least_) +
+                        " entries or more");
 }
 
 std::int32_t Budget::of_prompt(std::int32_t tokens) const {

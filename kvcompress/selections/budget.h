@@ -48,6 +48,8 @@ class Budget {
          long least = 1,
          std::string_view reason = "");
 
+  /// Throws InvalidArgument when keep= leaves less than `least` of a prompt of so many tokens.
+  void check_prompt(std::int32_t tokens) const;
   /// Entries kept of a prompt of so many tokens.
   [[nodiscard]] std::int32_t of_prompt(std::int32_t tokens) const;
   /// Entries after every step when the budget binds there too.
@@ -55,7 +57,10 @@ class Budget {
   [[nodiscard]] std::string requested() const;
 
  private:
+  std::string who_;
   std::int64_t entries_ = 0;
+  std::int64_t least_ = 1;
+  std::string reason_;
   double share_ = 0.0;
   std::string share_text_;
 };
@@ -79,6 +84,7 @@ class PromptCut : public Selection {
             std::string_view reason = "");
 
   [[nodiscard]] HeadPlan plan(const LayerShape& layer, int kv_head) const override;
+  void check_prompt(std::int32_t tokens) const override { budget_.check_prompt(tokens); }
   [[nodiscard]] Leaving leaving() const override { return Leaving::kScores; }
   [[nodiscard]] std::string requested() const override { return budget_.requested(); }
 

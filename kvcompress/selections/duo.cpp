@@ -104,7 +104,7 @@ class Duo final : public Selection {
       return row.size() == static_cast<std::size_t>(kv_heads);
     };
     if (matrix_.size() != static_cast<std::size_t>(layers) || !std::ranges::all_of(matrix_, fits)) {
-      throw InvalidArgument("policy duo: matrix=" + path_ + " must have " + std::to_string(layers) +
+      throw InvalidArgument("matrix=" + path_ + " must have " + std::to_string(layers) +
                             " lines of " + std::to_string(kv_heads) + " for this model");
     }
   }

@@ -7,9 +7,10 @@
 // future queries), query heads of a group are added up (group=), and normalise=age divides a sum by
 // the number of queries that saw the entry, as OpenVINO does.
 
+#include <algorithm>
 #include <array>
+#include <string>
 
-#include "kernels/core/error.h"
 #include "kvcompress/selections/budget.h"
 #include "kvcompress/selections/selections.h"
 
@@ -35,24 +36,23 @@ constexpr std::array kParams{
               .choices = "mean|max|sum",
               .help = "how the query heads of a kv_head become one score"}};
 
+std::int32_t given_recent(const Params& params) {
+  return params.has("recent") ? static_cast<std::int32_t>(params.integer("recent"))
+                              : kernels::kHalfOfBudget;
+}
+
 class H2o final : public Selection {
  public:
   H2o(const Params& params, Feed feed)
-      : budget_("h2o", params, feed),
+      : recent_(given_recent(params)),
+        budget_("h2o", params, feed, std::max(recent_, 1), "recent=" + std::to_string(recent_)),
         reduce_(reduce_of(params)),
-        by_age_(params.text("normalise") == "age") {
-    if (params.has("recent")) {
-      recent_ = static_cast<std::int32_t>(params.integer("recent"));
-      if (params.has("budget") && recent_ > params.integer("budget")) {
-        throw InvalidArgument("policy h2o: recent=" + std::to_string(recent_) +
-                              " is above budget=" + std::to_string(params.integer("budget")));
-      }
-    }
-  }
+        by_age_(params.text("normalise") == "age") {}
 
   [[nodiscard]] HeadPlan plan(const LayerShape& layer, int /*kv_head*/) const override {
     return {.kept = budget_.of_prompt(layer.prompt), .budget = budget_.of_steps(layer.prompt)};
   }
+  void check_prompt(std::int32_t tokens) const override { budget_.check_prompt(tokens); }
   [[nodiscard]] Leaving leaving() const override { return Leaving::kScores; }
   [[nodiscard]] EvictRule evict_rule() const override {
     return {
@@ -67,10 +67,10 @@ class H2o final : public Selection {
   void score(const PromptContext& /*context*/) const override {}
 
  private:
+  std::int32_t recent_;
   Budget budget_;
   kernels::Reduce reduce_;
   bool by_age_;
-  std::int32_t recent_ = kernels::kHalfOfBudget;
 };
 
 }  // namespace

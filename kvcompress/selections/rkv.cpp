@@ -51,6 +51,7 @@ class Rkv final : public Selection {
   [[nodiscard]] HeadPlan plan(const LayerShape& layer, int /*kv_head*/) const override {
     return {.kept = budget_.of_prompt(layer.prompt), .budget = budget_.of_steps(layer.prompt)};
   }
+  void check_prompt(std::int32_t tokens) const override { budget_.check_prompt(tokens); }
   [[nodiscard]] Leaving leaving() const override { return Leaving::kScores; }
   [[nodiscard]] EvictRule evict_rule() const override {
     return {.update = kernels::Update::kGiven, .recent = rule_.window};

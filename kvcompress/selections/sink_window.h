@@ -21,6 +21,7 @@ class SinkWindow final : public Selection {
   SinkWindow(std::string_view owner, Params& params, Feed feed, long sinks);
 
   [[nodiscard]] HeadPlan plan(const LayerShape& layer, int kv_head) const override;
+  void check_prompt(std::int32_t tokens) const override { budget_.check_prompt(tokens); }
   [[nodiscard]] bool cache_positions() const override { return cache_positions_; }
   [[nodiscard]] std::optional<kernels::Visibility> visible() const override;
   [[nodiscard]] std::string requested() const override { return budget_.requested(); }

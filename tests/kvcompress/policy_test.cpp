@@ -88,7 +88,37 @@ TEST(ParsePolicy, RefusesBudgets) {
   expect_refused("expected:budget=4", Feed::kPrompt, "is below sinks + 1; allowed: from 5");
   expect_refused("rkv:budget=8", Feed::kSteps, "is below window + 1; allowed: from 9");
   expect_refused("quest:budget=8", Feed::kSteps, "budget=8 is below page=16; allowed: from 16");
-  expect_refused("h2o:budget=8,recent=9", Feed::kSteps, "recent=9 is above budget=8");
+  expect_refused("h2o:budget=8,recent=9",
+                 Feed::kSteps,
+                 "policy h2o: budget=8 is below recent=9; allowed: from 9");
+}
+
+TEST(ParsePolicy, SharesOfAPromptHoldWhatMustStay) {
+  const auto check = [](const char* text, std::int32_t prompt) {
+    parse_policy(text, Feed::kPrompt).selection->check_prompt(prompt);
+  };
+  testing_support::expect_throw<InvalidArgument>(
+      [&] { check("streaming:keep=0.03", 100); },
+      "policy streaming: keep=0.03 of a prompt of 100 tokens is 3, below sinks=4; allowed: shares "
+      "of 4 entries or more");
+  testing_support::expect_throw<InvalidArgument>([&] { check("snapkv:keep=0.32", 100); },
+                                                 "is 32, below window + 1");
+  testing_support::expect_throw<InvalidArgument>([&] { check("rkv:keep=0.08", 100); },
+                                                 "is 8, below window + 1");
+  testing_support::expect_throw<InvalidArgument>([&] { check("h2o:keep=0.1,recent=11", 100); },
+                                                 "is 10, below recent=11");
+  testing_support::expect_throw<InvalidArgument>([&] { check("expected:keep=0.04", 100); },
+                                                 "is 4, below sinks + 1");
+  for (const char* text : {"streaming:keep=0.04",
+                           "snapkv:keep=0.33",
+                           "rkv:keep=0.09",
+                           "h2o:keep=0.11,recent=11",
+                           "h2o:keep=0.001",
+                           "knorm:keep=0.001",
+                           "snapkv:budget=33"}) {
+    EXPECT_NO_THROW(check(text, 100)) << text;
+  }
+  EXPECT_NO_THROW(check("snapkv:keep=1", 20)) << "nothing leaves";
 }
 
 TEST(ParsePolicy, RefusesAKeptShare) {
@@ -115,7 +145,7 @@ TEST(ParsePolicy, RefusesWhatNeedsAPromptWhereThereIsNone) {
     expect_refused(text,
                    Feed::kSteps,
                    " cuts after a prompt, and here is none; allowed in the protocols that have "
-                   "one: split, speed");
+                   "one: split, speed, task");
     EXPECT_NO_THROW((void)parse_policy(text, Feed::kPrompt)) << text;
   }
   expect_refused("think", Feed::kSteps, "policy baseline+think:");
