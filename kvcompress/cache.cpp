@@ -123,16 +123,25 @@ HeadCursor KvCache::first_cursor(int layer, int kv_head, const HeadPlan& plan) c
   return head;
 }
 
-void KvCache::settle_packed(int layer, HeadCursor& head) const {
+// Of `entries` in a head that kept `kept` of the prompt; kUnlimited: none ever waits.
+KvCache::Packed KvCache::packed_of(int layer, std::int64_t kept, std::int64_t entries) const {
   const LayerLayout& layout = layouts_[static_cast<std::size_t>(layer)];
+  Packed packed;
   if (codec_.keys.pruned > 0.0) {
-    head.packed_keys = std::max(head.entries - codec_.keys.recent, 0);
+    packed.keys = std::max<std::int64_t>(kept - codec_.keys.recent, 0);
   } else if (layout.keys.waiting_slots > 0) {
-    head.packed_keys = head.entries / layout.keys.waiting_slots * layout.keys.waiting_slots;
+    packed.keys = entries / layout.keys.waiting_slots * layout.keys.waiting_slots;
   }
   if (layout.values.waiting_slots > 0) {
-    head.packed_values = std::max(head.entries - (layout.values.waiting_slots - 1), 0);
+    packed.values = std::max<std::int64_t>(entries - (layout.values.waiting_slots - 1), 0);
   }
+  return packed;
+}
+
+void KvCache::settle_packed(int layer, HeadCursor& head) const {
+  const Packed packed = packed_of(layer, head.entries, head.entries);
+  head.packed_keys = static_cast<std::int32_t>(packed.keys);
+  head.packed_values = static_cast<std::int32_t>(packed.values);
 }
 
 // Every head's cursor for the entries kept of prompt_ tokens; not yet moved to the next step.
@@ -329,19 +338,35 @@ double KvCache::bits_per_element() const {
   return bits / elements;
 }
 
+// Of `entries` in a head's pages the newest page, which grows by one in the next step, and those
+// with the largest bounds.
+std::int64_t KvCache::entries_in_pages(std::int64_t entries) const {
+  const int page = selection_->paging()->page;
+  const std::int64_t older = entries / page;
+  return older < at_.pages_read ? entries
+                                : std::int64_t{at_.pages_read - 1} * page + entries % page;
+}
+
 double KvCache::step_read_bytes() const {
-  const double entry_bytes = bits_per_element() / 8.0 * 2.0 * shape_.head_dim;
   const auto paging = selection_->paging();
   double bytes = 0.0;
   const std::size_t per_layer = counts_.size() / static_cast<std::size_t>(shape_.layers);
   for (std::size_t i = 0; i < counts_.size(); ++i) {
-    const auto entries = static_cast<double>(entries_of(counts_[i]));
-    if (!paging || static_cast<int>(i / per_layer) < paging->dense_layers) {
-      bytes += entries * entry_bytes;
-      continue;
+    const auto layer = static_cast<int>(i / per_layer);
+    std::int64_t entries = entries_of(counts_[i]);
+    const Packed packed = packed_of(layer, counts_[i].kept, entries);
+    if (paging && layer >= paging->dense_layers) {
+      // The newest page is read whatever its bound is.
+      const auto bounds = static_cast<double>(entries / paging->page);
+      bytes += bounds * 2.0 * shape_.head_dim * sizeof(float);
+      entries = entries_in_pages(entries);
     }
-    const double bounds = 2.0 * shape_.head_dim * sizeof(float) * entries / paging->page;
-    bytes += std::min<double>(entries, at_.pages_read * paging->page) * entry_bytes + bounds;
+    const auto side = [&](const SideLayout& layout, std::int64_t most) {
+      const auto in_form = static_cast<double>(std::min(entries, most));
+      return read_bytes(layout, in_form, static_cast<double>(entries) - in_form, shape_);
+    };
+    const LayerLayout& layout = layouts_[static_cast<std::size_t>(layer)];
+    bytes += side(layout.keys, packed.keys) + side(layout.values, packed.values);
   }
   return bytes;
 }

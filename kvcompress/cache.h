@@ -101,12 +101,19 @@ class KvCache {
     std::int64_t budget = 0;  ///< 0: appends
   };
 
+  /// Entries that are in their packed form; later ones wait.
+  struct Packed {
+    std::int64_t keys = kernels::kUnlimited;
+    std::int64_t values = kernels::kUnlimited;
+  };
+
   void keep_first_channels(int layer);
   [[nodiscard]] LayerShape layer_shape(int layer) const;
   [[nodiscard]] kernels::HeadCursor first_cursor(int layer,
                                                  int kv_head,
                                                  const HeadPlan& plan) const;
   void make_cursors();
+  [[nodiscard]] Packed packed_of(int layer, std::int64_t kept, std::int64_t entries) const;
   void settle_packed(int layer, kernels::HeadCursor& head) const;
   void settle_shared_cut(int layer);
   [[nodiscard]] PromptContext context(int layer,
@@ -116,6 +123,7 @@ class KvCache {
   void keep_for_steps(int layer, const PromptContext& context) const;
   [[nodiscard]] bool scores_layer(int layer) const;
   [[nodiscard]] std::int64_t entries_of(const HeadCount& head) const;
+  [[nodiscard]] std::int64_t entries_in_pages(std::int64_t entries) const;
   template <typename T>
   [[nodiscard]] T* at(std::size_t offset) const {
     return observations_.as<T>(offset);

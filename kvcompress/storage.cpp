@@ -137,6 +137,13 @@ LayerLayout lay_out_layer(const Policy& policy, const CacheShape& shape, int lay
   return layout;
 }
 
+double read_bytes(const SideLayout& side, double packed, double waiting, const CacheShape& shape) {
+  const auto scales = static_cast<double>(kernels::scale_row_bytes(side.form, side.channels));
+  const double row = static_cast<double>(kernels::code_row_bytes(side.form, side.channels)) +
+                     (side.form.per_channel ? scales / side.form.group : scales);
+  return packed * row + waiting * shape.head_dim * static_cast<double>(size_of(shape.dtype));
+}
+
 bool has_even_heads(const LayerLayout& layout) {
   return std::ranges::all_of(
       layout.heads, [&](const HeadRoom& room) { return room.capacity == layout.capacity; });

@@ -60,6 +60,13 @@ struct LayerLayout {
 
 [[nodiscard]] LayerLayout lay_out_layer(const Policy& policy, const CacheShape& shape, int layer);
 
+/// Bytes that attention reads of one side of a head: `packed` entries in their form, `waiting` ones
+/// as they were computed.
+[[nodiscard]] double read_bytes(const SideLayout& side,
+                                double packed,
+                                double waiting,
+                                const CacheShape& shape);
+
 /// Every head has the room of the longest, so that slots of all heads lie at one stride.
 [[nodiscard]] bool has_even_heads(const LayerLayout& layout);
 

@@ -295,8 +295,33 @@ TEST(KvCache, CountsTheBytesThatAStepReads) {
   EXPECT_EQ(bytes("baseline"), 2 * 2 * 3 * 40 * kEntry);
   EXPECT_EQ(bytes("int4"), 2 * 2 * 3 * 40 * kEntry * 5 / 32);
   EXPECT_EQ(bytes("window:budget=16"), 2 * 2 * 3 * 16 * kEntry);
-  // The first layer reads all, the second 2 pages of 8 and two keys of bounds for each of 5 pages.
-  EXPECT_EQ(bytes("quest:budget=16,page=8,dense=1"), 2 * 3 * (40 + 16 + 5) * kEntry);
+  // The first layer reads all, the second two keys of bounds for each of 5 full pages, the best of
+  // them, and the page that the next entry begins.
+  EXPECT_EQ(bytes("quest:budget=16,page=8,dense=1"), 2 * 3 * (40 + 8 + 5) * kEntry);
+  // 40 = 5 x 7 + 5: the newest page holds 5.
+  EXPECT_EQ(bytes("quest:budget=16,page=7,dense=0"), 2 * 2 * 3 * (7 + 5 + 5) * kEntry);
+  EXPECT_EQ(bytes("quest:budget=64,page=8,dense=0"), 2 * 2 * 3 * (40 + 5) * kEntry);
+}
+
+TEST(KvCache, CountsWhatWaitsAsItIsRead) {
+  const Cpu backend;
+  CacheShape shape = small_shape(64, 40);
+  shape.head_dim = 64;
+  const auto bytes = [&](const char* spec, int steps) {
+    KvCache cache(*backend, parse_policy(spec, Feed::kPrompt), shape);
+    cache.begin_prompt(40);
+    for (int step = 0; step < steps; ++step) {
+      cache.count_step();
+    }
+    return cache.step_read_bytes() / (2 * 2 * 3);
+  };
+  constexpr double kNative = 64.0 * 4;
+  constexpr double kPacked = 64.0 * 2 / 8 + 64.0 / 16 * 4;
+  // Of 45 entries two rounds of 16 keys are packed, and the values but for the newest 16.
+  EXPECT_EQ(bytes("kivi2:group=16,residual=16", 5), (32 + 29) * kPacked + (13 + 16) * kNative);
+  EXPECT_EQ(bytes("kivi2:group=16,residual=16", 8), (48 + 32) * kPacked + 16 * kNative);
+  // 40 of 64 channels of the prompt's keys but for its last 8.
+  EXPECT_EQ(bytes("think:recent=8", 5), 32 * kNative * 40 / 64 + (13 + 45) * kNative);
 }
 
 }  // namespace
