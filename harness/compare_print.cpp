@@ -9,6 +9,7 @@
 #include "harness/columns.h"
 #include "harness/compare.h"
 #include "harness/markdown.h"
+#include "harness/plain_text.h"
 
 namespace kvg::harness {
 namespace {
@@ -55,15 +56,6 @@ std::string verdict_line(const Comparison& comparison) {
   const auto bad = std::ranges::count_if(comparison.rows, &ComparedRow::regressed);
   const std::string all = std::to_string(comparison.rows.size()) + " rows";
   return bad == 0 ? "holds: " + all : "regressed: " + std::to_string(bad) + " of " + all;
-}
-
-// Names from a stranger's file must not steer a terminal.
-std::string plain(std::string text) {
-  std::ranges::replace_if(
-      text,
-      [](char letter) { return static_cast<unsigned char>(letter) < 0x20 || letter == 0x7F; },
-      ' ');
-  return text;
 }
 
 void print_line(const Cells& cells, const std::array<std::size_t, 8>& widths, std::ostream& out) {
@@ -137,7 +129,7 @@ void print_table(const Comparison& comparison, std::ostream& out) {
   std::string table;
   for (const ComparedRow& row : comparison.rows) {
     if (const std::string name = table_name(row, " | "); name != table) {
-      out << (table.empty() ? "" : "\n") << plain(name) << '\n';
+      out << (table.empty() ? "" : "\n") << one_line(name) << '\n';
       Cells headings;
       std::ranges::copy(kHeadings, headings.begin());
       print_line(headings, widths, out);
@@ -145,11 +137,11 @@ void print_table(const Comparison& comparison, std::ostream& out) {
     }
     for (const ComparedFigure& figure : row.figures) {
       Cells cells = cells_of(row, figure);
-      cells.front() = plain(cells.front());
+      cells.front() = one_line(cells.front());
       print_line(cells, widths, out);
     }
     for (const std::string& note : row.notes) {
-      out << plain(row.method + ": " + note) << '\n';
+      out << one_line(row.method + ": " + note) << '\n';
     }
   }
   out << '\n' << verdict_line(comparison) << '\n';

@@ -1,6 +1,8 @@
 #include "harness/run_file.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -64,6 +66,16 @@ Json join_lines(std::string_view text, const std::string& name) {
   return run.json();
 }
 
+Json parse_document(std::string_view text, const std::string& name) {
+  try {
+    return Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    refuse(name, "it is broken or cut short at byte " + std::to_string(error.byte));
+  } catch (const Json::exception&) {
+    refuse(name, "it holds a number out of range");
+  }
+}
+
 }  // namespace
 
 Json parse_run(std::string_view text, const std::string& name) {
@@ -73,10 +85,7 @@ Json parse_run(std::string_view text, const std::string& name) {
   if (holds_record_lines(text)) {
     return join_lines(text, name);
   }
-  Json run = Json::parse(text, nullptr, false);
-  if (run.is_discarded()) {
-    refuse(name, "it is broken or cut short");
-  }
+  Json run = parse_document(text, name);
   if (!run.is_object()) {
     refuse(name, "it holds no object");
   }
@@ -96,6 +105,9 @@ Json parse_run(std::string_view text, const std::string& name) {
 
 Json read_run(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
+  if (!in.is_open()) {
+    throw DataError("run file " + file.string() + " cannot be read: " + std::strerror(errno));
+  }
   std::string text;
   std::vector<char> block(kBlock);
   while (in.read(block.data(), kBlock) || in.gcount() > 0) {

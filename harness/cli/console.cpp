@@ -6,6 +6,7 @@
 
 #include "harness/cli/interrupt.h"
 #include "harness/columns.h"
+#include "harness/plain_text.h"
 
 namespace kvg::harness::cli {
 namespace {
@@ -68,7 +69,7 @@ void Console::warn(const std::string& line) {
 void Console::show_warnings() {
   idle();
   for (const std::string& line : warnings_) {
-    out_ << "warning: " << line << std::endl;
+    out_ << "warning: " << one_line(line) << std::endl;
   }
   warnings_.clear();
 }

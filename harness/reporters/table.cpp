@@ -3,6 +3,7 @@
 #include <string>
 
 #include "harness/columns.h"
+#include "harness/plain_text.h"
 #include "harness/reporters/reporters.h"
 
 namespace kvg::harness {
@@ -37,8 +38,8 @@ class TableReporter final : public Reporter {
     out_ << (begun_ ? "\n" : "");
     begun_ = true;
     paint(kBold,
-          table.model + " | " + table.dataset + " | " + table.protocol + " | " + table.device +
-              (table.variant.empty() ? "" : " | " + table.variant));
+          one_line(table.model + " | " + table.dataset + " | " + table.protocol + " | " +
+                   table.device + (table.variant.empty() ? "" : " | " + table.variant)));
     out_ << '\n';
     std::string header;
     for (const Column& column : columns()) {
@@ -51,7 +52,7 @@ class TableReporter final : public Reporter {
 
   void add(const Record& record) override {
     if (record.status == Status::kFailed) {
-      out_ << pad_right(record.method, width_of_method());
+      out_ << pad_right(one_line(record.method), width_of_method());
       paint(kRed, "  failed: " + record.error);
       out_ << std::endl;
       return;
@@ -59,7 +60,7 @@ class TableReporter final : public Reporter {
     std::string line;
     for (const Column& column : columns()) {
       if (shows(column)) {
-        line += cell(column, shown_text(column, column.get(record)));
+        line += cell(column, one_line(shown_text(column, column.get(record))));
       }
     }
     // Flushed, so that rows are seen as they are measured.

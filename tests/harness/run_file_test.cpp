@@ -17,7 +17,8 @@ TEST(ParseRun, RefusesWhatIsNoRun) {
   refuse("",
          "a.json is no run that `kvgauge run --json` or --jsonl wrote: it is broken or cut short");
   refuse(R"({"records": [{"policy": "base)", "broken or cut short");
-  refuse(R"({"records": [{"tpot": 1e999}]})", "broken or cut short");
+  refuse(R"({"records": [{"tpot": 1e999}]})", "it holds a number out of range");
+  refuse(R"({"records": [{"tpot": NaN}]})", "it is broken or cut short at byte 23");
   refuse("[]", "it holds no object");
   refuse("{}", "no array of records");
   refuse(R"({"records": {}})", "no array of records");

@@ -34,6 +34,23 @@ std::string printed(bool on_cuda, bool colour) {
   return out.str();
 }
 
+TEST(TableReporter, LeavesTheTerminalToItself) {
+  std::ostringstream out;
+  const auto reporter = make_table_reporter(out, false);
+  TableInfo table = fixed_table(false);
+  table.dataset = "a\x1b[31m\nb";
+  reporter->begin_table(table);
+  Record record = measured_record();
+  record.method = "c\x1b]0;d\a";
+  reporter->add(record);
+  record = failed_record();
+  record.method = "e\rf";
+  reporter->add(record);
+  EXPECT_TRUE(out.str().starts_with("tiny-llama | a [31m b | stream | cpu\n")) << out.str();
+  EXPECT_NE(out.str().find("\nc ]0;d "), std::string::npos) << out.str();
+  EXPECT_NE(out.str().find("\ne f "), std::string::npos) << out.str();
+}
+
 TEST(TableReporter, PrintsTheGoldenTables) {
   EXPECT_EQ(printed(false, false), golden("table_cpu.txt"));
   EXPECT_EQ(printed(true, false), golden("table_cuda.txt"));
