@@ -45,6 +45,9 @@ TEST_F(KilledSweep, LosesNothingAndDoublesNothing) {
   EXPECT_EQ(keys.size(), kAll) << "a record is there twice";
   EXPECT_EQ(Json::parse(read("a.json")).at("records").size(), kAll);
   EXPECT_EQ(count_lines("a.csv"), kAll + 1);
+  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+    EXPECT_EQ(entry.path().string().find(".tmp"), std::string::npos) << entry.path();
+  }
   ASSERT_EQ(run("sweep g.json --jsonl b.jsonl"), 0) << err_;
   const auto whole = lines("b.jsonl");
   ASSERT_EQ(whole.size(), kAll);
