@@ -124,7 +124,7 @@ function provenance(  name, ours, theirs, at) {
       exit 1
     }
     at = cards[name]
-    driver = drivers[name]
+    if (drivers[name] != "null") driver = drivers[name]
   }
   # In the order of the names, which awk does not keep.
   for (i = 1; i < ARGC; ++i) {
@@ -134,6 +134,7 @@ function provenance(  name, ours, theirs, at) {
     if (name ~ /^peers/) theirs = theirs (theirs == "" ? "" : ", ") sources[name]
     else ours = ours (ours == "" ? "" : ", ") sources[name]
   }
+  if (ours == "") return
   printf "\nMeasured on %s, driver %s: %s.", at, driver, ours
   if (theirs != "") printf " %s: %s.", peer, theirs
   print ""
