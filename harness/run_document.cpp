@@ -44,7 +44,8 @@ void RunDocument::add(Json record) {
 }
 
 void RunDocument::add_line(Json line) {
-  if (const auto environment = line.find("environment"); environment != line.end()) {
+  if (const auto environment = line.find("environment");
+      environment != line.end() && environment->is_object()) {
     join(std::move(*environment));
   }
   line.erase("schema");

@@ -18,6 +18,8 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kLargestRun = std::size_t{1} << 30U;
 constexpr std::streamsize kBlock = 1 << 20;
+// Of an environment, which is joined to others member by member; ours have 24.
+constexpr std::size_t kMostMembers = 64;
 
 [[noreturn]] void refuse(const std::string& name, const std::string& reason) {
   throw DataError("run file " + name +
@@ -31,11 +33,11 @@ std::string_view take_line(std::string_view& text) {
   return line;
 }
 
-nlohmann::ordered_json parse_line(std::string_view line) {
-  return nlohmann::ordered_json::parse(line, nullptr, false);
+Json parse_line(std::string_view line) {
+  return Json::parse(line, nullptr, false);
 }
 
-bool is_record(const nlohmann::ordered_json& line) {
+bool is_record(const Json& line) {
   const auto schema = line.find("schema");
   return line.is_object() && schema != line.end() && *schema == kRecordSchema;
 }
@@ -51,17 +53,18 @@ Json join_lines(std::string_view text, const std::string& name) {
   for (std::size_t number = 1; !text.empty(); ++number) {
     const bool is_whole = text.find('\n') != std::string_view::npos;
     const std::string_view written = take_line(text);
-    nlohmann::ordered_json line = parse_line(written);
+    const Json line = parse_line(written);
     if (line.is_discarded() && !is_whole && written.starts_with('{')) {
       break;
     }
     if (!is_record(line)) {
       refuse(name, "line " + std::to_string(number) + " is no record");
     }
-    if (const auto where = line.find("environment"); where == line.end() || !where->is_object()) {
-      refuse(name, "line " + std::to_string(number) + " has no environment");
+    if (const auto where = line.find("environment");
+        where == line.end() || !where->is_object() || where->size() > kMostMembers) {
+      refuse(name, "line " + std::to_string(number) + " has no environment of a run");
     }
-    run.add_line(std::move(line));
+    run.add_line(line);
   }
   return run.json();
 }

@@ -71,7 +71,13 @@ TEST(ParseRun, NamesALineThatIsNoRecord) {
   refuse("\n" + first, "line 2 is no record");
   refuse("my notes", "line 2 is no record");
   refuse(R"({"schema":"kvgauge.record/2"})", "line 2 is no record");
-  refuse(R"({"schema":"kvgauge.record/1"})", "line 2 has no environment");
+  refuse(R"({"schema":"kvgauge.record/1"})", "line 2 has no environment of a run");
+  std::string members;
+  for (int i = 0; i < 65; ++i) {
+    members += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":0";
+  }
+  refuse(R"({"schema":"kvgauge.record/1","environment":{)" + members + "}}",
+         "line 2 has no environment of a run");
 }
 
 }  // namespace
