@@ -146,9 +146,7 @@ std::optional<kernels::Visibility> fixed_visibility(const Policy& policy,
 std::vector<std::string> suite_of(std::string_view text) {
   std::vector<std::string> eviction;
   for (const SelectionInfo& info : selections()) {
-    if (!info.example.empty()) {
-      eviction.emplace_back(info.example);
-    }
+    eviction.emplace_back(info.example);
   }
   std::vector<std::string> forms{"baseline"};
   for (const CodecInfo& info : codecs()) {

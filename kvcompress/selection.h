@@ -134,7 +134,7 @@ struct SelectionInfo {
   std::string_view name;
   std::string_view summary;
   std::string_view paper;    ///< "arXiv:2309.17453", or empty
-  std::string_view example;  ///< the spec that suites run; empty: it needs what no suite can give
+  std::string_view example;  ///< the spec that suites run; duo's needs a file, so they leave it out
   bool with_steps = false;   ///< runs where there is no prompt
   std::span<const ParamInfo> params;
   /// May complete parameters whose default depends on others. Throws InvalidArgument when they

@@ -30,7 +30,7 @@ std::string range_of(const ParamInfo& info) {
     case ParamInfo::Type::kReal:
       return "a number above 0, at most " + std::to_string(info.max);
     case ParamInfo::Type::kText:
-      return "a text";
+      return std::string(info.help);
     case ParamInfo::Type::kInt:
       break;
   }

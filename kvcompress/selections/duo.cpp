@@ -128,7 +128,7 @@ constinit const SelectionInfo kDuo{
     .name = "duo",
     .summary = "retrieval heads keep everything, the others sinks and a window",
     .paper = "arXiv:2410.10819",
-    .example = "",
+    .example = "duo",
     .with_steps = true,
     .params = kParams,
     .make = [](Params& params, Feed /*feed*/) -> std::unique_ptr<const Selection> {
