@@ -19,6 +19,7 @@ class Subject {
   /// Reads the model's config and file headers and opens the device; of the experiment it uses
   /// what says which (model, device, dtype, seed, threads, memory limit). Throws kvg::Error.
   explicit Subject(const Experiment& experiment);
+  ~Subject() = default;
   Subject(const Subject&) = delete;
   Subject& operator=(const Subject&) = delete;
 
