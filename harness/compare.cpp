@@ -33,7 +33,8 @@ std::optional<double> accuracy_error(const RecordedRow& row) {
   if (row.accuracy_low && row.accuracy_high) {
     return (*row.accuracy_high - *row.accuracy_low) / (2.0 * kErrors);
   }
-  if (!row.accuracy || !row.eval_tokens || *row.eval_tokens < 1.0) {
+  // What a task generates is no number of answers.
+  if (!row.accuracy || row.protocol == "task" || !row.eval_tokens || *row.eval_tokens < 1.0) {
     return {};
   }
   return std::sqrt(*row.accuracy * (1.0 - *row.accuracy) / *row.eval_tokens);

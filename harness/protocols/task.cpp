@@ -184,10 +184,13 @@ void summarise_answers(std::span<const Trace> traces, Record& record) {
     }
   }
   record.accuracy = sum / static_cast<double>(groups.size());
-  const Interval interval = bootstrap_interval(groups, record.seed);
-  record.accuracy_low = interval.low;
-  record.accuracy_high = interval.high;
   record.accuracy_norm = normalised_accuracy(traces);
+  // One answer drawn again and again would come out as an interval without width.
+  if (std::ranges::all_of(groups, [](const auto& answers) { return answers.size() > 1; })) {
+    const Interval interval = bootstrap_interval(groups, record.seed);
+    record.accuracy_low = interval.low;
+    record.accuracy_high = interval.high;
+  }
 }
 
 void summarise(const Workload& workload, std::span<const Trace> traces, Record& record) {

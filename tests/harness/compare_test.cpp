@@ -12,9 +12,8 @@
 namespace kvg::harness {
 namespace {
 
-using testing_support::expect_throw;
-
 using nlohmann::json;
+using testing_support::expect_throw;
 
 json record(const std::string& policy) {
   return {{"method", policy},
@@ -141,6 +140,9 @@ TEST(Compare, NoiseAnnotatesAccuracyButDoesNotExcuseIt) {
   const ComparedFigure within = figure(change_one("accuracy", 0.38), "accuracy");
   EXPECT_EQ(within.beyond_noise, false);
   EXPECT_EQ(within.verdict, Verdict::kRegressed);
+  json asked = record("baseline");
+  asked["protocol"] = "task";  // whose tokens are no answers
+  EXPECT_FALSE(figure(change_one("accuracy", 0.2, asked), "accuracy").noise);
 }
 
 TEST(Compare, MemoryHasNoNoise) {

@@ -109,6 +109,8 @@ TEST(Task, RecordsTellWhatWasAsked) {
   EXPECT_EQ(record.at("settings").at("depth"), "0,50");
   EXPECT_EQ(record.at("worst_task"), "passkey");
   EXPECT_EQ(record.at("worst_task_accuracy"), record.at("accuracy"));
+  EXPECT_LE(record.at("accuracy_low"), record.at("accuracy"));
+  EXPECT_GE(record.at("accuracy_high"), record.at("accuracy"));
   EXPECT_EQ(record.at("perplexity"), nullptr);
   EXPECT_EQ(record.at("eval_tokens"), 4 * 16);
   ASSERT_EQ(record.at("samples").size(), 4U);
@@ -150,6 +152,8 @@ TEST(Task, AllTasksHaveTheirMeanAndTheWorst) {
   EXPECT_DOUBLE_EQ(*record.accuracy, sum / 10.0);
   EXPECT_EQ(*record.worst_task_accuracy, worst);
   EXPECT_FALSE(record.worst_task.empty());
+  EXPECT_FALSE(record.accuracy_low) << "one answer a task says nothing of how answers vary";
+  EXPECT_FALSE(record.accuracy_high);
 }
 
 TEST(Task, RefusesWhatItCannotAsk) {
