@@ -105,6 +105,7 @@ std::vector<std::string> expand_policy(const std::string& spec) {
   std::vector<std::string> specs;
   const auto numbers = parse_numbers(spec.substr(from, last - from),
                                      {"--policy " + spec + ": the range", 1, kMostEntries});
+  specs.reserve(numbers.size());
   for (const std::int32_t number : numbers) {
     specs.push_back(spec.substr(0, from) + std::to_string(number) + spec.substr(last));
   }

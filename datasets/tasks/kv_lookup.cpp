@@ -31,9 +31,9 @@ TaskDraft draft(const TaskRequest& request) {
       [key, value, draw, depth = static_cast<std::size_t>(request.depth)](std::size_t others) {
         Draw rest = draw;
         const std::size_t before = others * depth / 100;
+        const std::string wanted = "\"" + key + "\": \"" + value + "\"";
         std::string pairs;
         for (std::size_t i = 0; i <= others; ++i) {
-          const std::string wanted = "\"" + key + "\": \"" + value + "\"";
           pairs += (i == 0 ? "" : ",\n ") + (i == before ? wanted : pair_of(rest));
         }
         return Prompt{.context =

@@ -23,10 +23,12 @@ TaskDraft draft(const TaskRequest& request) {
                   start = draw.below(kStarts),
                   depth = static_cast<std::size_t>(request.depth)](std::size_t sentences) {
     const std::size_t before = sentences * depth / 100;
+    const std::string told =
+        "The pass key is " + key + ". Remember it. " + key + " is the pass key.";
     std::string text;
     for (std::size_t i = 0; i <= sentences; ++i) {
       if (i == before) {
-        add_line("The pass key is " + key + ". Remember it. " + key + " is the pass key.", text);
+        add_line(told, text);
       }
       if (i < sentences) {
         add_sentence(essay_sentence(start + i), text);
