@@ -22,7 +22,7 @@ kvgauge report *-text.json *-needles.json -o report.html
 
 kvgauge run --model tiny-llama --policy suite:quick --protocol split --prefill 1024 \
   --num-samples 1 --json again.json
-kvgauge compare tiny-llama-text.json again.json
+kvgauge compare tiny-llama-text.json again.json --max-tpot +200%
 echo "walked in $SECONDS s" >&2
 
 if [[ "${2:-}" == --record ]]; then
