@@ -280,6 +280,11 @@ void check(const Experiment& experiment) {
   check_convention(experiment);
 }
 
+std::int32_t given_batch(const Experiment& experiment) {
+  const std::int32_t batch = experiment.batch.value_or(kAuto);
+  return batch == kAuto ? 1 : batch;
+}
+
 TaskChoice task_choice(const Experiment& experiment) {
   TaskChoice choice;
   if (!experiment.contexts.empty()) {

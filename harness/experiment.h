@@ -83,6 +83,9 @@ struct TaskChoice {
 
 [[nodiscard]] TaskChoice task_choice(const Experiment& experiment);
 
+/// Rows of a batch, 1 where `auto` is left to a plan.
+[[nodiscard]] std::int32_t given_batch(const Experiment& experiment);
+
 /// Of --dtype; empty: auto. Throws InvalidArgument naming what exists.
 [[nodiscard]] std::optional<DType> given_dtype(const Experiment& experiment);
 

@@ -7,6 +7,7 @@
 
 #include "harness/experiment.h"
 #include "kernels/ceilings.h"
+#include "kernels/device.h"
 #include "kvcompress/cache.h"
 
 namespace kvg::harness {
@@ -144,5 +145,8 @@ struct Record {
   Status status = Status::kOk;
   std::string error;  ///< one line; empty unless the row failed
 };
+
+/// A record of what an experiment and its device alone say.
+[[nodiscard]] Record record_of(const Experiment& experiment, const kernels::DeviceInfo& device);
 
 }  // namespace kvg::harness

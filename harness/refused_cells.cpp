@@ -9,16 +9,10 @@ namespace kvg::harness {
 namespace {
 
 Record blank_record(const Experiment& experiment, const kernels::DeviceInfo& device) {
-  Record record;
+  Record record = record_of(experiment, device);
   record.model = experiment.model;
-  record.protocol = experiment.protocol;
-  record.device = device.id;
-  record.on_cuda = device.kind == kernels::DeviceKind::kCuda;
   record.dtype = experiment.dtype == "auto" ? std::string() : experiment.dtype;
-  record.batch = experiment.batch.value_or(kAuto) == kAuto ? 1 : *experiment.batch;
-  record.seed = experiment.seed;
   record.settings = settings_of(experiment);
-  record.query = experiment.protocol == "task" ? task_choice(experiment).query : std::string();
   record.status = Status::kFailed;
   return record;
 }

@@ -133,18 +133,14 @@ std::string Session::load_for(const Wanted& wanted) {
 }
 
 Record Session::identity_of(const PlannedRow& row) const {
-  Record record;
+  Record record = record_of(experiment_, backend().device());
   record.method = row.policy->method;
   record.policy = row.policy->canonical;
   record.budget_requested = row.policy->selection->requested();
   record.model = source().text;
   record.dataset = row.workload->dataset;
-  record.protocol = experiment_.protocol;
-  record.device = backend().device().id;
   record.dtype = name_of(backend().compute_dtype());
-  record.on_cuda = backend().device().kind == kernels::DeviceKind::kCuda;
   record.batch = row.shape.batch;
-  record.seed = experiment_.seed;
   record.weights_sha256 = subject_->weights_sha256();
   record.dataset_sha256 = row.workload->sha256;
   record.settings = settings_of(experiment_, *row.workload);
@@ -152,7 +148,6 @@ Record Session::identity_of(const PlannedRow& row) const {
     record.settings.push_back({.name = "paired", .value = std::string("baseline")});
   }
   record.context = row.workload->context;
-  record.query = experiment_.protocol == "task" ? task_choice(experiment_).query : std::string();
   return record;
 }
 

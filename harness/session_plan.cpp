@@ -22,12 +22,6 @@ std::string arithmetic(const PlannedRow& row, const Subject::Bound& bound) {
          gigabytes(static_cast<double>(bound.bytes)) + " of " + bound.name;
 }
 
-// Rows of an experiment without samples; --batch auto would ask a plan.
-model::RunShape blank_shape(const Experiment& experiment) {
-  const std::int32_t batch = experiment.batch.value_or(kAuto);
-  return {.batch = batch == kAuto ? 1 : batch};
-}
-
 }  // namespace
 
 void Session::check_policies() {
@@ -85,7 +79,7 @@ PlannedRow Session::plan_row(const Workload& workload, std::size_t policy) const
   const Subject::Bound& bound = subject_->bound();
   PlannedRow row{.workload = &workload,
                  .policy = &policies_[policy],
-                 .shape = blank_shape(experiment_),
+                 .shape = {.batch = given_batch(experiment_)},
                  .plan = {},
                  .does_not_fit = {},
                  .refused = workload.refused.empty() ? refusals_[policy] : workload.refused};
