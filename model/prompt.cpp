@@ -82,6 +82,13 @@ void Runner::State::prompt_layer(int layer, int batch, int length, const kernels
   }
 }
 
+void Runner::State::heads_of_last(int first_row, int batch, int tokens) const {
+  for (int row = 0; row < batch; ++row) {
+    const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(row + 1) * tokens - 1;
+    head(residual() + last * config.hidden, first_row + row, 1);
+  }
+}
+
 void Runner::State::prompt_by_layers(int length) {
   embed(0, shape.batch * length);
   const kernels::KvView kv = prompt_view(length);
@@ -89,10 +96,7 @@ void Runner::State::prompt_by_layers(int length) {
     prompt_layer(layer, shape.batch, length, kv);
     cache->keep_of_prompt(layer, kv, parts(layer));
   }
-  for (int row = 0; row < shape.batch; ++row) {
-    const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(row + 1) * length - 1;
-    head(residual() + last * config.hidden, row, 1);
-  }
+  heads_of_last(0, shape.batch, length);
 }
 
 void Runner::State::prompt_by_chunks(int length) {
@@ -103,12 +107,8 @@ void Runner::State::prompt_by_chunks(int length) {
       attention(layer, rows);
       output_and_mlp(layer, rows);
     }
-    if (chunk.past + chunk.tokens < length) {
-      continue;
-    }
-    for (int row = 0; row < chunk.batch; ++row) {
-      const std::ptrdiff_t last = static_cast<std::ptrdiff_t>(row + 1) * chunk.tokens - 1;
-      head(residual() + last * config.hidden, chunk.row + row, 1);
+    if (chunk.past + chunk.tokens == length) {
+      heads_of_last(chunk.row, chunk.batch, chunk.tokens);
     }
   }
 }

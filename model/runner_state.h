@@ -63,6 +63,9 @@ struct Runner::State {
   void output_and_mlp(int layer, const Rows& rows) const;
   /// Logits of residual rows to logits rows from `first_row` on.
   void head(const float* residual_rows, int first_row, int rows) const;
+  /// Of the last of `tokens` residual rows of each of `batch` prompts, to logits rows from
+  /// `first_row` on.
+  void heads_of_last(int first_row, int batch, int tokens) const;
   /// Scores logits rows [0, rows) as the rows `first` and further of targets().
   void score(int first, int rows) const;
   void enqueue_step();
