@@ -76,6 +76,9 @@ void Runner::State::attention(int layer, const Rows& rows) const {
        .last_sink_position = rows.sees.last_position(),
        .kv = rows.kv,
        .heads = is_step ? cache->step_heads(layer) : nullptr});
+  if (config.parallel_residual && is_step) {
+    mlp_up(part, rows);
+  }
   if (!is_step) {
     backend.prefill_attend({.out = out,
                             .query = query,
@@ -115,8 +118,9 @@ void Runner::State::mlp_up(const LayerWeights& layer, const Rows& rows) const {
 
 void Runner::State::output_and_mlp(int layer, const Rows& rows) const {
   const LayerWeights& part = weights.layers[static_cast<std::size_t>(layer)];
-  // A parallel MLP reads the layer's input, so it comes before the attention's output is added.
-  if (config.parallel_residual) {
+  // A parallel MLP reads the layer's input, so it comes before the attention's output is added; of
+  // a step it goes beside the attention.
+  if (config.parallel_residual && rows.cursor == nullptr) {
     mlp_up(part, rows);
   }
   backend.add_project({.inout = rows.residual,

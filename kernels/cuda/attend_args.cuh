@@ -11,6 +11,9 @@
 namespace kvg::kernels {
 
 inline constexpr int kMaxChunks = 128;
+/// Bytes of rows on their way in a block that leaves room beside it, and what it has in all.
+inline constexpr int kSmallRoom = 48 * 1024;
+inline constexpr int kSmallBytes = kSmallRoom + 15 * 1024;
 inline constexpr float kLog2E = 1.4426950408889634F;
 
 /// A group's scale as it is stored.
@@ -69,12 +72,13 @@ struct AttendKernelArgs {
   std::int64_t slots = 0;
   std::int32_t key_head_rows = 0;  ///< StoredSide::head_rows of the keys
   HeadShape shape;
-  AttendScratch scratch;
+  float* scratch = nullptr;  ///< partial results, of several chunks
   int batch = 0;
   int chunks = 0;                               ///< of the grid
   int most_chunks = 0;                          ///< of any number of entries
   int group = 0;                                ///< queries of a kv_head
   int tiles = 1;                                ///< parts of a group, one a block
+  bool small = false;                           ///< blocks leave room beside them
   std::uint32_t unit_exponent = kUnitExponent;  ///< see from_bits()
   int lanes = 1;                                ///< lanes that share a row, a power of two
 };
@@ -117,6 +121,12 @@ constexpr bool is_per_channel(FormClass form_class) {
 
 constexpr bool is_table(FormClass form_class) {
   return form_class == FormClass::kTable4 || form_class == FormClass::kTable3;
+}
+
+/// True where few warps keep up with memory: matrix units take what is stored as it is.
+constexpr bool fits_beside(FormPair pair) {
+  return pair.keys == pair.values &&
+         (pair.keys == FormClass::kF16 || pair.keys == FormClass::kBF16);
 }
 
 /// True for classes whose elements may have scales.

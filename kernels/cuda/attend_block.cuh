@@ -12,10 +12,10 @@
 namespace kvg::kernels {
 
 /// Entries of a chunk when at most `most` chunks may be made of `entries`.
-__host__ __device__ constexpr int chunk_length(std::int64_t entries, int most) {
+__host__ __device__ constexpr int chunk_length(int entries, int most) {
   constexpr int kUnit = 64;
-  const std::int64_t even = (entries + most - 1) / most;
-  return static_cast<int>((even + kUnit - 1) / kUnit) * kUnit;
+  const int even = (entries + most - 1) / most;
+  return (even + kUnit - 1) / kUnit * kUnit;
 }
 
 __device__ inline float exp2_of(float x) {
@@ -39,6 +39,7 @@ struct BlockWork {
   int entries;
   int packed_keys;
   int packed_values;
+  int chunk;
   int chunks;  ///< that have work
 };
 
@@ -104,43 +105,6 @@ struct WarpParts {
   float* weights;  ///< [warps][Group]
 };
 
-/// The share of every chunk in a query's result: shares[query][kMaxChunks].
-template <int Threads>
-__device__ inline void weigh_chunks(const AttendKernelArgs& args,
-                                    const BlockWork& work,
-                                    const float* partials,
-                                    float* shares) {
-  const int dim = args.shape.head_dim;
-  constexpr int kEach = kMaxChunks / kWarp;
-  const int lane = threadIdx.x % kWarp;
-  for (int q = threadIdx.x / kWarp; q < work.queries; q += Threads / kWarp) {
-    float own[kEach];
-    float sum[kEach];
-    float largest = kLeast;
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      const int chunk = lane + i * kWarp;
-      const bool present = chunk < work.chunks;
-      const float* tail = partials + (q * args.chunks + chunk) * partial_floats(dim) + dim;
-      own[i] = present ? __ldcg(tail) : kLeast;
-      sum[i] = present ? __ldcg(tail + 1) : 0.0F;
-      largest = fmaxf(largest, own[i]);
-    }
-    largest = warp_max(largest);
-    float total = 0.0F;
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      own[i] = exp2_of(own[i] - largest);
-      total += own[i] * sum[i];
-    }
-    total = warp_sum(total);
-#pragma unroll
-    for (int i = 0; i < kEach; ++i) {
-      shares[q * kMaxChunks + lane + i * kWarp] = own[i] / total;
-    }
-  }
-}
-
 /// Turns results back and writes them. `results`: [queries][head_dim] in shared memory, complete.
 template <int Threads>
 __device__ inline void write_results(const AttendKernelArgs& args,
@@ -154,100 +118,64 @@ __device__ inline void write_results(const AttendKernelArgs& args,
   }
 }
 
-/// Merges all chunks of this block's queries, in order. A thread takes four channels of one query;
-/// where that leaves threads over, several share the chunks of the same channels.
-template <int Threads>
-__device__ inline void merge_chunks(const AttendKernelArgs& args,
+/// Where a chunk of a query leaves its partial result for merge_chunks().
+__device__ inline float* partial_of(const AttendKernelArgs& args,
                                     const BlockWork& work,
-                                    float* shared) {
-  const int dim = args.shape.head_dim;
-  const int quads = dim / 4;
-  const int items = work.queries * quads;
-  const int shares = max(1, Threads / items);
-  float* weights = shared;
-  auto* gathered = reinterpret_cast<float4*>(shared + work.queries * kMaxChunks);
-  const float* partials =
-      args.scratch.partials + work.first_query * args.chunks * partial_floats(dim);
-  weigh_chunks<Threads>(args, work, partials, weights);
-  __syncthreads();
-  for (int i = threadIdx.x; i < items * shares; i += Threads) {
-    const int item = i % items;
-    const int query = item / quads;
-    const float* from = partials + query * args.chunks * partial_floats(dim) + item % quads * 4;
-    float4 sum = {};
-#pragma unroll 8
-    for (int chunk = i / items; chunk < work.chunks; chunk += shares) {
-      const float weight = weights[query * kMaxChunks + chunk];
-      const float4 part =
-          __ldcg(reinterpret_cast<const float4*>(from + chunk * partial_floats(dim)));
-      sum.x = fmaf(weight, part.x, sum.x);
-      sum.y = fmaf(weight, part.y, sum.y);
-      sum.z = fmaf(weight, part.z, sum.z);
-      sum.w = fmaf(weight, part.w, sum.w);
-    }
-    gathered[i] = sum;
-  }
-  __syncthreads();
-  auto* results = reinterpret_cast<float*>(gathered);
-  for (int i = threadIdx.x; i < items * 4; i += Threads) {
-    float sum = results[i];
-    for (int share = 1; share < shares; ++share) {
-      sum += results[share * items * 4 + i];
-    }
-    results[i] = sum;  // nobody else reads this place
-  }
-  __syncthreads();
-  write_results<Threads>(args, work, results);
+                                    int query) {
+  return args.scratch + ((work.first_query + query) * args.chunks + work.chunk) *
+                            partial_floats(args.shape.head_dim);
 }
 
-/// True in the block that is the last of `count` to come here; the counter is ready for the next.
-__device__ inline bool is_last(unsigned* arrivals, int count) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    last =
-        atomicInc(arrivals, static_cast<unsigned>(count - 1)) + 1 == static_cast<unsigned>(count);
+/// By a block without a chunk, of a grid that has several.
+template <int Threads>
+__device__ inline void leave_nothing(const AttendKernelArgs& args, const BlockWork& work) {
+  for (int q = threadIdx.x; q < work.queries; q += Threads) {
+    float* tail = partial_of(args, work, q) + args.shape.head_dim;
+    tail[0] = kLeast;
+    tail[1] = 0.0F;
   }
-  __syncthreads();
-  __threadfence();
-  return last;
 }
 
-/// Puts the warps' parts together: to the result where there is one chunk, else to the chunk's
-/// partial, and in the block that comes last to the result. `shared` is apart from `parts`.
+/// Puts the warps' parts together: to the result where the grid has one chunk, else to the chunk's
+/// partial. `shared`: [Group][head_dim], apart from `parts`.
 template <int Group, int Threads>
 __device__ inline void finish_block(const AttendKernelArgs& args,
                                     const BlockWork& work,
                                     const WarpParts& parts,
                                     float* shared) {
   const int dim = args.shape.head_dim;
-  const bool single = work.chunks == 1;
+  const int quads = dim / 4;
+  const bool single = args.chunks == 1;
   constexpr int kWarps = Threads / kWarp;
-  for (int q = 0; q < work.queries; ++q) {
+  for (int i = threadIdx.x; i < work.queries * quads; i += Threads) {
+    const int q = i / quads;
+    const int c = (i - q * quads) * 4;
     float largest = kLeast;
 #pragma unroll
     for (int warp = 0; warp < kWarps; ++warp) {
       largest = fmaxf(largest, parts.largest[warp * Group + q]);
     }
-    float shares[kWarps];
     float weight = 0.0F;
+    float4 sum = {};
 #pragma unroll
     for (int warp = 0; warp < kWarps; ++warp) {
-      shares[warp] = exp2_of(parts.largest[warp * Group + q] - largest);
-      weight = fmaf(shares[warp], parts.weights[warp * Group + q], weight);
+      const float share = exp2_of(parts.largest[warp * Group + q] - largest);
+      const float4 part =
+          *reinterpret_cast<const float4*>(parts.sums + (warp * Group + q) * dim + c);
+      weight = fmaf(share, parts.weights[warp * Group + q], weight);
+      sum.x = fmaf(share, part.x, sum.x);
+      sum.y = fmaf(share, part.y, sum.y);
+      sum.z = fmaf(share, part.z, sum.z);
+      sum.w = fmaf(share, part.w, sum.w);
     }
-    float* partial = args.scratch.partials +
-                     ((work.first_query + q) * args.chunks + blockIdx.x) * partial_floats(dim);
-    for (int c = threadIdx.x; c < dim; c += Threads) {
-      float sum = 0.0F;
-#pragma unroll
-      for (int warp = 0; warp < kWarps; ++warp) {
-        sum = fmaf(shares[warp], parts.sums[(warp * Group + q) * dim + c], sum);
-      }
-      (single ? shared[q * dim + c] : partial[c]) = single ? sum / weight : sum;
+    if (single) {
+      const float4 result = {sum.x / weight, sum.y / weight, sum.z / weight, sum.w / weight};
+      *reinterpret_cast<float4*>(shared + q * dim + c) = result;
+      continue;
     }
-    if (threadIdx.x == 0 && !single) {
+    float* partial = partial_of(args, work, q);
+    *reinterpret_cast<float4*>(partial + c) = sum;
+    if (c == 0) {
       partial[dim] = largest;
       partial[dim + 1] = weight;
     }
@@ -255,11 +183,6 @@ __device__ inline void finish_block(const AttendKernelArgs& args,
   if (single) {
     __syncthreads();
     write_results<Threads>(args, work, shared);
-    return;
-  }
-  unsigned* arrivals = args.scratch.arrivals + blockIdx.z * gridDim.y + blockIdx.y;
-  if (is_last(arrivals, work.chunks)) {
-    merge_chunks<Threads>(args, work, shared);
   }
 }
 

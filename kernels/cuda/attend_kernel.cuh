@@ -26,26 +26,32 @@ __host__ __device__ inline AttendShared attend_shared(int head_dim) {
   AttendShared at;
   at.parts = Reader::staged_floats(head_dim);
   at.merged = at.parts + Reader::kThreads / kWarp * kGroup * (head_dim + 2);
-  const int results =
-      kGroup * head_dim > 4 * Reader::kThreads ? kGroup * head_dim : 4 * Reader::kThreads;
-  const int merged_end = at.merged + kGroup * kMaxChunks + results;
+  const int merged_end = at.merged + kGroup * head_dim;
   const int sets_end = at.parts + Reader::kSets * kGroup * head_dim + Reader::kRingBytes / 4;
   at.total = merged_end > sets_end ? merged_end : sets_end;
   return at;
 }
 
+/// Blocks of a batch row.
+__host__ __device__ inline int row_blocks(const AttendKernelArgs& args) {
+  return args.chunks * args.shape.kv_heads * args.tiles;
+}
+
 template <int Group>
 __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
-  const int kv_head = static_cast<int>(blockIdx.y) / args.tiles;
-  const std::int64_t batch = blockIdx.z;
-  const int first = static_cast<int>(blockIdx.y) % args.tiles * Group;
+  const auto block = static_cast<int>(blockIdx.x);
+  const int batch = block / row_blocks(args);
+  const int part = (block - batch * row_blocks(args)) / args.chunks;  // of a batch row
+  const int kv_head = part / args.tiles;
+  const int first = (part - kv_head * args.tiles) * Group;
   BlockWork work;
-  work.head = batch * args.shape.kv_heads + kv_head;
+  work.chunk = block - batch * row_blocks(args) - part * args.chunks;
+  work.head = static_cast<std::int64_t>(batch) * args.shape.kv_heads + kv_head;
   const HeadCursor& head = args.heads[work.head];
   work.row = batch * args.slots + head.start;
   work.key_row = args.key_head_rows > 0 ? work.head * args.key_head_rows : work.row;
   work.first_query =
-      batch * args.shape.heads + static_cast<std::int64_t>(kv_head) * args.group + first;
+      (static_cast<std::int64_t>(batch) * args.shape.kv_heads + kv_head) * args.group + first;
   work.queries = min(Group, args.group - first);
   work.entries = head.entries;
   work.packed_keys = head.packed_keys;
@@ -58,7 +64,7 @@ __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
   }
   const int length = chunk_length(visible, args.most_chunks);
   work.chunks = (visible + length - 1) / length;
-  work.begin = static_cast<int>(blockIdx.x) * length;
+  work.begin = work.chunk * length;
   work.end = min(visible, work.begin + length);
   return work;
 }
@@ -69,13 +75,17 @@ __global__ void __launch_bounds__(Reader::kThreads, Reader::kBlocks)
   extern __shared__ __align__(16) float shared[];
   allow_next();
   wait_for_inputs();
+  if (static_cast<int>(blockIdx.x) >= args.batch * row_blocks(args)) {
+    return;  // it kept small blocks from crowding on a multiprocessor that the next kernel wants
+  }
   // Kept here rather than in registers: much of it is needed at the end alone.
   __shared__ BlockWork work;
   if (threadIdx.x == 0) {
     work = block_work<Reader::kGroup>(args);
   }
   __syncthreads();
-  if (static_cast<int>(blockIdx.x) >= work.chunks) {
+  if (work.chunk >= work.chunks) {
+    leave_nothing<Reader::kThreads>(args, work);
     return;
   }
   Reader reader(args, work, shared);
@@ -96,9 +106,8 @@ void launch_reader(const Target& target, AttendKernelArgs args) {
   args.tiles = static_cast<int>(ceil_div(static_cast<std::size_t>(args.group), Reader::kGroup));
   launch(target,
          attend_kernel<Reader>,
-         {.blocks = dim3(static_cast<unsigned>(args.chunks),
-                         static_cast<unsigned>(args.shape.kv_heads * args.tiles),
-                         static_cast<unsigned>(args.batch)),
+         {.blocks = dim3(static_cast<unsigned>(
+              std::max(args.batch * row_blocks(args), target.multiprocessors))),
           .threads = Reader::kThreads,
           .shared_bytes = sizeof(float) * static_cast<std::size_t>(
                                               attend_shared<Reader>(args.shape.head_dim).total)},
@@ -119,7 +128,12 @@ template <FormClass Keys, FormClass Values, bool Paged>
 void launch_tiles(const Target& target, const AttendKernelArgs& args) {
   dispatch_head_dim("decode attention", args.shape.head_dim, [&](auto dim) {
     if constexpr (has_tiles<Keys, dim>() && has_tiles<Values, dim>()) {
-      launch_reader<AttendTile<Keys, Values, dim, Paged>>(target, args);
+      if constexpr (fits_beside({Keys, Values})) {
+        if (args.small) {
+          return launch_reader<AttendTile<Keys, Values, dim, Paged, true>>(target, args);
+        }
+      }
+      launch_reader<AttendTile<Keys, Values, dim, Paged, false>>(target, args);
     }
   });
 }

@@ -184,7 +184,7 @@ __device__ inline std::uint32_t transposed(std::uint32_t pair) {
   return out;
 }
 
-/// Neighbouring words of shared memory, read at once.
+/// Neighbouring words, read at once.
 template <int Words>
 __device__ inline void read_words(const std::uint8_t* from, std::uint32_t (&words)[Words]) {
   struct alignas(4 * Words) Some {

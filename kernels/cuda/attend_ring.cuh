@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/attend_block.cuh"
+#include "kernels/cuda/attend_group.cuh"
 #include "kernels/cuda/tensor_copy.cuh"
 
 // Rows of a cache on their way to shared memory, by the bulk copies of sm_90: a warp asks for 16
@@ -8,8 +8,6 @@
 // instructions, time.
 
 namespace kvg::kernels {
-
-inline constexpr int kTileSlots = 16;
 
 /// The rows of one side in a stage: codes, then scales. `Scaled`: there may be scales.
 template <int RowBytes, int Dim, bool Scaled>
@@ -92,10 +90,10 @@ class TileStages {
   [[nodiscard]] __device__ std::uint8_t* filling() const {
     return room_ + filling_ * StageBytes;
   }
-  /// Asks for `count` rows from slot `slot` on; every lane has a copy.
-  __device__ void fill(const RowCopy& copy, int slot, int count) {
+  /// Asks for `count` rows from slot `slot` on; lanes of which `takes` is true have a copy.
+  __device__ void fill(const RowCopy& copy, bool takes, int slot, int count) {
 #if __CUDA_ARCH__ >= 900
-    const unsigned own = copy.bytes(count);
+    const unsigned own = takes ? copy.bytes(count) : 0;
     const unsigned all = __reduce_add_sync(kAllLanes, own);
     // A barrier counts bytes that come before they are announced as well.
     if (threadIdx.x % kWarp == 0) {

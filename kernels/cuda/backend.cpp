@@ -261,17 +261,14 @@ void CudaBackend::project_qkv(const QkvArgs& args) {
 void CudaBackend::attend(const AttendArgs& args) {
   KVG_EXPECT(args.shape.kv_heads > 0 && args.shape.heads % args.shape.kv_heads == 0,
              "query heads are a multiple of kv_heads");
-  proceed();
+  select();
+  const bool accompanied = chain_.flush_before(args);
   const auto partials = reserved(workspace_,
                                  &WorkspacePlan::partials,
                                  attend_partial_bytes(args.shape, args.batch, args.kv.capacity));
-  const auto arrivals =
-      reserved(workspace_, &WorkspacePlan::arrivals, attend_arrival_bytes(args.shape, args.batch));
-  decode_attend(
-      target_,
-      compute_,
-      args,
-      {.partials = static_cast<float*>(partials), .arrivals = static_cast<unsigned*>(arrivals)});
+  const bool room =
+      decode_attend(target_, compute_, args, static_cast<float*>(partials), accompanied);
+  chain_.start_beside(room);
 }
 
 void CudaBackend::prefill_attend(const PrefillAttendArgs& args) {

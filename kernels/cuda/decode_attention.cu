@@ -7,6 +7,7 @@
 #include "kernels/codec.h"
 #include "kernels/cuda/attend_args.cuh"
 #include "kernels/cuda/attend_block.cuh"
+#include "kernels/cuda/attend_merge.cuh"
 #include "kernels/cuda/attend_places.cuh"
 #include "kernels/cuda/attend_ring.cuh"
 #include "kernels/cuda/attend_solo.cuh"
@@ -15,10 +16,9 @@
 // Attention of one query per head over a layer in its stored form: bound by reading keys and values
 // once. A block takes a chunk of the entries of one kv_head for several of its queries at once. The
 // chunk length follows from the numbers of entries, kv_heads and rows alone; the grid holds as many
-// chunks as the capacity can need, and blocks beyond the entries leave. The chunk that arrives last
-// merges all, in order, so that the result does not depend on who that is. This file chooses the
-// kernel; attend_tile.cuh, attend_solo.cuh and attend_lane.cuh have its loop, attend_block.cuh what
-// comes before and after.
+// chunks as the capacity can need, and blocks beyond the entries leave; attend_merge.cu puts chunks
+// together. This file chooses the kernel; attend_tile.cuh, attend_solo.cuh and attend_lane.cuh have
+// its loop, attend_block.cuh what comes before and after.
 
 namespace kvg::kernels {
 namespace {
@@ -159,9 +159,11 @@ bool fits_solo(const StoredSide& side, FormClass form_class, int head_dim) {
          side.form.group % (head_dim / 4) == 0;
 }
 
-// Matrix units where there is a kernel for them, which for one query integers alone are worth,
-// else lanes for the fewest queries a block that answer a group in the fewest parts.
-AttendKind choose_kind(const Target& target, const AttendArgs& args, FormPair pair, DType compute) {
+// Matrix units where there is a kernel for them, which for one query integers alone are worth and
+// what leaves room for projections beside it, else lanes for the fewest queries a block that answer
+// a group in the fewest parts.
+AttendKind choose_kind(
+    const Target& target, const AttendArgs& args, FormPair pair, DType compute, bool accompanied) {
   const bool whole_tiles = args.pages.pages == nullptr || args.pages.page >= kTileSlots;
   const int queries = args.shape.heads / args.shape.kv_heads;
   const bool matrices = target.overlaps && compute != DType::kF32 && whole_tiles;
@@ -169,7 +171,8 @@ AttendKind choose_kind(const Target& target, const AttendArgs& args, FormPair pa
       fits_solo(args.kv.values, pair.values, args.shape.head_dim)) {
     return {.reader = AttendKind::Reader::kSolo};
   }
-  if (matrices && queries > 1 && fits_tiles(args.kv.keys, pair.keys, args.shape.head_dim) &&
+  if (matrices && (queries > 1 || (accompanied && fits_beside(pair))) &&
+      fits_tiles(args.kv.keys, pair.keys, args.shape.head_dim) &&
       fits_tiles(args.kv.values, pair.values, args.shape.head_dim)) {
     return {.reader = AttendKind::Reader::kTiles};
   }
@@ -213,10 +216,7 @@ FormPair pair_of(const AttendArgs& args) {
   return pair;
 }
 
-AttendKernelArgs kernel_args_of(const AttendArgs& args,
-                                int blocks,
-                                DType compute,
-                                const AttendScratch& scratch) {
+AttendKernelArgs kernel_args_of(const AttendArgs& args, int blocks, DType compute, float* scratch) {
   const bool has_sinks = args.sink_query != nullptr;
   return {.keys = side_of(args.kv.keys),
           .values = side_of(args.kv.values),
@@ -265,22 +265,26 @@ std::size_t attend_partial_bytes(const HeadShape& shape, int batch, std::int64_t
          static_cast<std::size_t>(partial_floats(shape.head_dim));
 }
 
-std::size_t attend_arrival_bytes(const HeadShape& shape, int batch) {
-  return sizeof(unsigned) * static_cast<std::size_t>(batch) * static_cast<std::size_t>(shape.heads);
-}
-
-void decode_attend(const Target& target,
-                   DType compute,
-                   const AttendArgs& args,
-                   const AttendScratch& scratch) {
+bool decode_attend(
+    const Target& target, DType compute, const AttendArgs& args, float* scratch, bool accompanied) {
   // Other sizes would share out as well, but none is tested.
   dispatch_head_dim("decode attention", args.shape.head_dim, [](auto) {});
   const FormPair pair = pair_of(args);
-  const AttendKind kind = choose_kind(target, args, pair, compute);
-  launch_pair(target,
-              kernel_args_of(args, blocks_of(pair, kind), compute, scratch),
-              {pair, kind},
-              std::make_index_sequence<std::size(kFormPairs)>{});
+  const AttendKind kind = choose_kind(target, args, pair, compute, accompanied);
+  AttendKernelArgs kernel_args = kernel_args_of(args, blocks_of(pair, kind), compute, scratch);
+  kernel_args.small = accompanied && fits_beside(pair) && kind.reader == AttendKind::Reader::kTiles;
+  launch_pair(target, kernel_args, {pair, kind}, std::make_index_sequence<std::size(kFormPairs)>{});
+  if (kernel_args.chunks > 1) {
+    merge_chunks(target,
+                 {.out = args.out,
+                  .compute = compute,
+                  .partials = scratch,
+                  .queries = args.batch * args.shape.heads,
+                  .chunks = kernel_args.chunks,
+                  .head_dim = args.shape.head_dim,
+                  .transform = args.kv.values.form.transform});
+  }
+  return kernel_args.small;
 }
 
 }  // namespace kvg::kernels

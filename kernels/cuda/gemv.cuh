@@ -15,8 +15,9 @@
 
 namespace kvg::kernels {
 
-inline constexpr int kGemvThreads = 512;
+inline constexpr int kGemvThreads = 256;
 inline constexpr int kGemvWarps = kGemvThreads / kWarp;
+static_assert(kMaxDecodeRows <= kGemvWarps, "a warp normalises a row");
 
 /// Waits for all kGemvThreads, but not for a warp beside them that copies weights.
 __device__ inline void meet() {
@@ -33,53 +34,60 @@ struct GemvArgs {
   int stride = 0;  ///< elements between staged rows
 };
 
-/// Elements between staged rows: room for zeros up to a multiple of 32, and 64 bytes more than a
+/// Elements between staged rows: room for zeros up to a multiple of 64, and 64 bytes more than a
 /// multiple of 128, so that eight rows read side by side touch different banks.
 constexpr int gemv_stride(int length) {
   return (length + 63) / 64 * 64 + 32;
 }
 
-/// The units of this block: first and count.
+/// The units of this block: first and count. Units times blocks is below 2^31.
 __device__ inline int2 gemv_units(const GemvArgs& args) {
-  const std::int64_t units = args.units;
-  const int first = static_cast<int>(units * blockIdx.x / gridDim.x);
-  return make_int2(first, static_cast<int>(units * (blockIdx.x + 1) / gridDim.x) - first);
+  const auto block = static_cast<int>(blockIdx.x);
+  const auto blocks = static_cast<int>(gridDim.x);
+  const int each = args.units / blocks;
+  const int more = args.units - each * blocks;
+  return make_int2(block * each + min(block, more), each + (block < more ? 1 : 0));
 }
 
-/// Stages the input rows in shared memory as T, zeros after their ends. A row is read once, all of
-/// it at the same time: every further round trip to the second-level cache would cost as much as
-/// reading a tenth of the weights.
+/// By a warp of every block, together: brings the norm's weights near, which depend on nothing.
+__device__ inline void prefetch_norm(const GemvArgs& args) {
+  constexpr int kLineFloats = 32;
+  const int lines = (args.length + kLineFloats - 1) / kLineFloats;
+  const auto first = static_cast<int>(blockIdx.x * kWarp + threadIdx.x % kWarp);
+  for (const float* row : {args.norm.weight, args.norm.bias}) {
+    for (int line = first; row != nullptr && line < lines; line += gridDim.x * kWarp) {
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(row + line * kLineFloats));
+    }
+  }
+}
+
+/// Stages the input rows in shared memory as T, zeros after their ends. One row is read once, all
+/// of it at the same time: every further round trip to the second-level cache would cost as much as
+/// reading a tenth of the weights. Of several rows each is a warp's.
 template <typename T>
 class RowStager {
  public:
-  /// Reads the norm's weights, which depend on nothing.
   __device__ explicit RowStager(const GemvArgs& args)
-      : args_(args), quads_(args.length % 4 == 0 ? args.length / 4 : 0) {
-    if (args.norm.weight != nullptr) {
-#pragma unroll
-      for (int j = 0; j < kHeld; ++j) {
-        const int quad = at(j);
-        if (quad < quads_) {
-          weight_[j] = reinterpret_cast<const float4*>(args.norm.weight)[quad];
-          bias_[j] = args.norm.bias != nullptr
-                         ? reinterpret_cast<const float4*>(args.norm.bias)[quad]
-                         : float4{};
-        }
-      }
-    }
-  }
+      : args_(args), quads_(args.length % 4 == 0 ? args.length / 4 : 0) {}
 
   /// Ends with a barrier.
   __device__ void stage(T* x) {
+    // As much as registers take beside what else is held.
+    constexpr int kOfRms = 4 * 4 * kGemvThreads;
+    constexpr int kOfLayer = 4 * 3 * kGemvThreads;
+    const bool layer = args_.norm.kind == NormKind::kLayer;
     if (args_.norm.weight == nullptr) {
       stage_plain(x);
-    } else if (args_.rows == 1 && quads_ > 0 && quads_ <= kHeld * kGemvThreads) {
-      stage_held(x);
-    } else {
+    } else if (args_.rows > 1 || quads_ == 0 || args_.length > (layer ? kOfLayer : kOfRms)) {
       stage_any(x);
+    } else if (layer) {
+      stage_held<3, true>(x);
+    } else {
+      stage_held<4, false>(x);
     }
+    const int end = (args_.length + 63) / 64 * 64;
     for (int r = 0; r < args_.rows; ++r) {
-      for (int i = args_.length + threadIdx.x; i < args_.stride; i += kGemvThreads) {
+      for (int i = args_.length + thread(); i < end; i += kGemvThreads) {
         x[r * args_.stride + i] = from_float<T>(0.0F);
       }
     }
@@ -87,31 +95,15 @@ class RowStager {
   }
 
  private:
-  static constexpr int kHeld = 2;  // groups of four elements in a thread's registers
+  __device__ static int thread() { return static_cast<int>(threadIdx.x); }
 
-  __device__ static int at(int j) {
-    return static_cast<int>(threadIdx.x) + j * kGemvThreads;
-  }
-
-  // Moments of a row from those of the warps.
-  __device__ RowNorm norm_of(const Moments& own, Moments* warps) const {
-    const int lane = threadIdx.x % kWarp;
-    if (args_.norm.kind == NormKind::kRms) {
-      // Squares of the values themselves simply add up.
-      const float squares = warp_sum(own.squares);
-      if (lane == 0) {
-        warps[threadIdx.x / kWarp].squares = squares;
-      }
-      meet();
-      const float all = warp_sum(lane < kGemvWarps ? warps[lane].squares : 0.0F);
-      return row_norm({static_cast<float>(args_.length), 0.0F, all}, args_.norm);
+  template <int Held>
+  __device__ void load_held(const void* row, float4 (&held)[Held]) const {
+#pragma unroll
+    for (int j = 0; j < Held; ++j) {
+      const int quad = thread() + j * kGemvThreads;
+      held[j] = quad < quads_ ? static_cast<const float4*>(row)[quad] : float4{};
     }
-    const Moments mine = warp_merge(own);
-    if (lane == 0) {
-      warps[threadIdx.x / kWarp] = mine;
-    }
-    meet();
-    return row_norm(warp_merge(lane < kGemvWarps ? warps[lane] : Moments{}), args_.norm);
   }
 
   __device__ void stage_plain(T* x) const {
@@ -120,10 +112,11 @@ class RowStager {
     const int packs = args_.length % kCount == 0 ? args_.length / kCount : 0;
     for (int r = 0; r < args_.rows; ++r) {
       const T* row = in + static_cast<std::size_t>(r) * args_.length;
-      for (int i = threadIdx.x; i < packs; i += kGemvThreads) {
+#pragma unroll 4
+      for (int i = thread(); i < packs; i += kGemvThreads) {
         copy_async(x + r * args_.stride + i * kCount, row + i * kCount, true);
       }
-      for (int i = packs * kCount + threadIdx.x; i < args_.length; i += kGemvThreads) {
+      for (int i = packs * kCount + thread(); i < args_.length; i += kGemvThreads) {
         x[r * args_.stride + i] = row[i];
       }
     }
@@ -131,60 +124,129 @@ class RowStager {
     wait_own_copies<0>();
   }
 
-  __device__ void stage_held(T* x) {
-    __shared__ Moments warps[kGemvWarps];
-    const auto* row = static_cast<const float4*>(args_.in);
-    float4 held[kHeld] = {};
+  // One row: `Held` groups of four elements a thread. Deviations from the mean, which a root mean
+  // square does without, are taken from the values themselves: nothing cancels.
+  template <int Held, bool Layer>
+  __device__ void stage_held(T* x) const {
+    __shared__ float warps[2][kGemvWarps];
+    float4 held[Held];
+    float4 weight[Held];
+    float4 bias[Held] = {};
+    load_held(args_.in, held);
+    load_held(args_.norm.weight, weight);
+    if (Layer && args_.norm.bias != nullptr) {
+      load_held(args_.norm.bias, bias);
+    }
+    RowNorm norm;
+    const auto length = static_cast<float>(args_.length);
+    if constexpr (Layer) {
+      float sum = 0.0F;
 #pragma unroll
-    for (int j = 0; j < kHeld; ++j) {
-      if (at(j) < quads_) {
-        held[j] = row[at(j)];
+      for (int j = 0; j < Held; ++j) {
+        sum += held[j].x + held[j].y + (held[j].z + held[j].w);
+      }
+      norm.mean = block_sum(sum, warps[0]) / length;
+    }
+    float squares = 0.0F;
+#pragma unroll
+    for (int j = 0; j < Held; ++j) {
+      if (thread() + j * kGemvThreads < quads_) {
+        squares += squares_of(held[j], norm.mean);
       }
     }
-    Moments own;
+    norm.scale = rsqrtf(block_sum(squares, warps[1]) / length + args_.norm.eps);
 #pragma unroll
-    for (int j = 0; j < kHeld; ++j) {
-      if (at(j) < quads_) {
-        own = merge(own, moments_of(held[j]));
-      }
-    }
-    const RowNorm norm = norm_of(own, warps);
-#pragma unroll
-    for (int j = 0; j < kHeld; ++j) {
-      if (at(j) < quads_) {
-        T* to = x + 4 * at(j);
-        to[0] = from_float<T>(norm.apply(held[j].x, weight_[j].x, bias_[j].x));
-        to[1] = from_float<T>(norm.apply(held[j].y, weight_[j].y, bias_[j].y));
-        to[2] = from_float<T>(norm.apply(held[j].z, weight_[j].z, bias_[j].z));
-        to[3] = from_float<T>(norm.apply(held[j].w, weight_[j].w, bias_[j].w));
+    for (int j = 0; j < Held; ++j) {
+      const int quad = thread() + j * kGemvThreads;
+      if (quad < quads_) {
+        put_quad(x + 4 * quad,
+                 norm.apply(held[j].x, weight[j].x, bias[j].x),
+                 norm.apply(held[j].y, weight[j].y, bias[j].y),
+                 norm.apply(held[j].z, weight[j].z, bias[j].z),
+                 norm.apply(held[j].w, weight[j].w, bias[j].w));
       }
     }
   }
 
-  __device__ Moments moments_of(const float4& v) const {
-    const float mean = args_.norm.kind == NormKind::kLayer ? (v.x + v.y + v.z + v.w) * 0.25F : 0.0F;
+  __device__ static float squares_of(const float4& v, float mean) {
     const float4 d = {v.x - mean, v.y - mean, v.z - mean, v.w - mean};
-    return {4.0F, mean, d.x * d.x + d.y * d.y + d.z * d.z + d.w * d.w};
+    return d.x * d.x + d.y * d.y + (d.z * d.z + d.w * d.w);
   }
 
+  __device__ static void put_quad(T* to, float a, float b, float c, float d) {
+    struct alignas(4 * sizeof(T)) Quad {
+      T elements[4];
+    };
+    *reinterpret_cast<Quad*>(to) = {
+        from_float<T>(a), from_float<T>(b), from_float<T>(c), from_float<T>(d)};
+  }
+
+  // Of all threads' values; every thread gets it. `warps` is used once between two meetings.
+  __device__ static float block_sum(float value, float* warps) {
+    value = warp_sum(value);
+    if (thread() % kWarp == 0) {
+      warps[thread() / kWarp] = value;
+    }
+    meet();
+    float sum = warps[thread() % kGemvWarps];
+#pragma unroll
+    for (int step = kGemvWarps / 2; step > 0; step /= 2) {
+      sum += __shfl_xor_sync(kAllLanes, sum, step);
+    }
+    return sum;
+  }
+
+  // One row by all threads, of several a row by a warp.
   __device__ void stage_any(T* x) const {
-    __shared__ Moments warps[kMaxDecodeRows][kGemvWarps];
-    for (int r = 0; r < args_.rows; ++r) {
-      const float* row =
-          static_cast<const float*>(args_.in) + static_cast<std::size_t>(r) * args_.length;
-      const int2 walk = make_int2(static_cast<int>(threadIdx.x), kGemvThreads);
-      const RowNorm norm = norm_of(row_moments(row, args_.length, args_.norm.kind, walk), warps[r]);
-#pragma unroll 8
-      for (int i = threadIdx.x; i < args_.length; i += kGemvThreads) {
-        x[r * args_.stride + i] = from_float<T>(norm(row[i], args_.norm, i));
-      }
+    __shared__ float warps[2][kGemvWarps];
+    const bool alone = args_.rows == 1;
+    const int row = alone ? 0 : thread() / kWarp;
+    if (row >= args_.rows) {
+      return;
+    }
+    const float* in =
+        static_cast<const float*>(args_.in) + static_cast<std::size_t>(row) * args_.length;
+    const int first = alone ? thread() : thread() % kWarp;
+    const int step = alone ? kGemvThreads : kWarp;
+    const auto sum_of = [&](float value, float* room) {
+      return alone ? block_sum(value, room) : warp_sum(value);
+    };
+    RowNorm norm;
+    const auto length = static_cast<float>(args_.length);
+    if (args_.norm.kind == NormKind::kLayer) {
+      float sum = 0.0F;
+      for_each(in, first, step, [&](int, float value) { sum += value; });
+      norm.mean = sum_of(sum, warps[0]) / length;
+    }
+    float squares = 0.0F;
+    for_each(in, first, step, [&](int, float value) {
+      squares += (value - norm.mean) * (value - norm.mean);
+    });
+    norm.scale = rsqrtf(sum_of(squares, warps[1]) / length + args_.norm.eps);
+    T* to = x + row * args_.stride;
+    for_each(in, first, step, [&](int i, float value) {
+      to[i] = from_float<T>(norm(value, args_.norm, i));
+    });
+  }
+
+  // Elements of a row, several loads at a time.
+  template <typename Use>
+  __device__ void for_each(const float* row, int first, int step, Use&& use) const {
+#pragma unroll 4
+    for (int quad = first; quad < quads_; quad += step) {
+      const float4 v = reinterpret_cast<const float4*>(row)[quad];
+      use(4 * quad, v.x);
+      use(4 * quad + 1, v.y);
+      use(4 * quad + 2, v.z);
+      use(4 * quad + 3, v.w);
+    }
+    for (int i = 4 * quads_ + first; i < args_.length; i += step) {
+      use(i, row[i]);
     }
   }
 
   const GemvArgs& args_;
   int quads_;
-  float4 weight_[kHeld] = {};
-  float4 bias_[kHeld] = {};
 };
 
 }  // namespace kvg::kernels

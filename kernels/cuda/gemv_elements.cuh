@@ -7,10 +7,10 @@
 
 namespace kvg::kernels {
 
-template <typename T, typename Epilogue>
+template <typename T, int kWidth>
 __global__ void __launch_bounds__(kGemvThreads)
-    gemv_elements_kernel(GemvArgs args, Epilogue epilogue) {
-  constexpr int kWidth = Epilogue::kWidth;
+    gemv_elements_kernel(const __grid_constant__ Projection<T> projection) {
+  const GemvArgs& args = projection.gemv;
   extern __shared__ __align__(16) unsigned char shared[];
   T* x = reinterpret_cast<T*>(shared);
   allow_next();
@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kGemvThreads)
 #pragma unroll
     for (int which = 0; which < kWidth; ++which) {
       weight[which] = static_cast<const T*>(args.weight) +
-                      static_cast<std::size_t>(epilogue.row(unit, which)) * args.length;
+                      static_cast<std::size_t>(projection.row(unit, which)) * args.length;
     }
     float sums[kMaxDecodeRows][kWidth] = {};
 #pragma unroll 4
@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kGemvThreads)
           sums[r][which] = warp_sum(sums[r][which]);
         }
         if (lane == r) {
-          epilogue.finish(unit, r, sums[r]);
+          projection.finish(projection.foresee(unit, r), sums[r][0], sums[r][kWidth - 1]);
         }
       }
     }
@@ -65,15 +65,12 @@ template <typename T>
 void launch_elements(const Target& target, Projection<T> projection) {
   GemvArgs& args = projection.gemv;
   args.stride = gemv_stride(args.length);
-  projection.with_epilogue([&](const auto& epilogue) {
-    launch(target,
-           gemv_elements_kernel<T, std::decay_t<decltype(epilogue)>>,
-           {.blocks = dim3(static_cast<unsigned>(std::min(args.units, 2 * target.multiprocessors))),
-            .threads = kGemvThreads,
-            .shared_bytes = elements_bytes(args.rows, args.length, sizeof(T))},
-           args,
-           epilogue);
-  });
+  launch(target,
+         projection.is_paired() ? gemv_elements_kernel<T, 2> : gemv_elements_kernel<T, 1>,
+         {.blocks = dim3(static_cast<unsigned>(std::min(args.units, 4 * target.multiprocessors))),
+          .threads = kGemvThreads,
+          .shared_bytes = elements_bytes(args.rows, args.length, sizeof(T))},
+         projection);
 }
 
 }  // namespace kvg::kernels

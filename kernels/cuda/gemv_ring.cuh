@@ -4,66 +4,78 @@
 #include "kernels/cuda/mma.cuh"
 #include "kernels/cuda/tensor_copy.cuh"
 
-// Weights of 16 bits on their way to the matrix units. A tile is 16 weight rows, multiplied with
+// Weights of 16 bits on their way to the matrix units. A tile is eight weight rows, multiplied with
 // eight input rows for the price of one.
 //
 // A few warps of a block keep a ring in shared memory filled by bulk copies, a step's columns of
-// all rows of a tile at a time, several steps ahead, across tiles and across the projections of a
-// chain: weights depend on nothing. The other warps form two teams that take steps in turn, each
-// warp a line of every row. The order of columns within a product is free, so a lane takes 16
-// neighbouring bytes of two weight rows and of an input row, and no fragment is ever shuffled.
+// all rows of a tile at a time, across tiles and across the projections of a chain: weights depend
+// on nothing. No more than keeps the memory busy is under way at once: what is asked for beyond
+// that only makes everybody else's loads wait, those by which blocks meet before all, while stages
+// that have come are what a block lives on after it waited. The other warps form teams that take
+// steps in turn, each warp some lines of every row. The order of columns within a product is free,
+// so a lane takes 16 neighbouring bytes of a weight row and of an input row, and no fragment is
+// ever shuffled.
 
 namespace kvg::kernels {
 
-inline constexpr int kTileRows = 16;
+inline constexpr int kTileRows = 8;
 inline constexpr int kLineColumns = 64;
-inline constexpr int kTeamWarps = kGemvWarps / 2;
-inline constexpr int kStepColumns = kTeamWarps * kLineColumns;
+inline constexpr int kTeamWarps = 4;
+inline constexpr int kTeams = kGemvWarps / kTeamWarps;
+inline constexpr int kWarpLines = 4;
+inline constexpr int kMostStepColumns = kTeamWarps * kWarpLines * kLineColumns;
 /// Bytes from a row to the next: those that differ by one lie in different halves of the banks.
-inline constexpr int kStagePitch = 2 * kStepColumns + 64;
+inline constexpr int kStagePitch = 2 * kMostStepColumns + 64;
 inline constexpr std::size_t kStageBytes = std::size_t{kTileRows} * kStagePitch;
 inline constexpr int kMostStages = 12;
+/// Stages that are asked for and have not come: 48 KB a multiprocessor. On an H200 32 KB reach
+/// 90 % of what more do, 64 KB and more a fifth of the blocks late.
+inline constexpr int kMostUnderWay = 3;
 /// Warps that copy: lanes of one ask for their copies one after another, too slowly for all rows.
 inline constexpr int kCopyWarps = 4;
 
-/// Most projections of a chain: what stands between the attention of one layer and of the next.
-inline constexpr int kMostLinks = 4;
+/// Most projections of a chain: what stands between the attention of one layer and of the next, and
+/// one that goes beside it.
+inline constexpr int kMostLinks = 5;
 
 /// Projections to be run one after another by one kernel.
 template <typename T>
 struct ChainArgs {
   struct Link {
     Projection<T> projection;
-    bool waits = false;  ///< for all blocks to be done with the links before
+    int steps = 0;         ///< of a tile
+    int step_columns = 0;  ///< of all steps but the last
+    bool waits = false;    ///< for all blocks to be done with the links before
   };
   Link links[kMostLinks];
   int count = 0;
-  int stages = 0;                ///< of the ring, even: each belongs to one team
+  int ahead = 0;                 ///< of these, that wait for the chain before and not for the
+                                 ///< kernels between
+  bool tells = false;            ///< the next chain's blocks when this one is done
+  int rows = 0;                  ///< most of a projection
+  int stages = 0;                ///< of the ring
   int staged = 0;                ///< bytes for the largest input, all rows
   bool clears = false;           ///< the ring first: some row does not fill its last line
-  unsigned* arrivals = nullptr;  ///< a multiple of the blocks between launches
+  unsigned* arrivals = nullptr;  ///< kChainArrivals, multiples of the blocks between launches
 };
 
-/// How a block's units fall into tiles, evenly.
+/// How a block's units fall into tiles: whole ones, and the rest.
 struct Tiles {
-  int capacity;  // most units of a tile
   int first;
   int units;
+  int shift;  // log2 of the units of a whole tile
   int count;
 
-  __device__ Tiles(int width, int2 first_count)
-      : capacity(kTileRows / width),
-        first(first_count.x),
+  __device__ Tiles(bool paired, int2 first_count)
+      : first(first_count.x),
         units(first_count.y),
-        count((units + capacity - 1) / capacity) {}
-
-  // First unit of a tile, counted from the block's first.
-  __device__ int begin(int tile) const { return units * tile / count; }
+        shift(paired ? 2 : 3),
+        count((units + (1 << shift) - 1) >> shift) {}
 };
 
 template <typename T>
 __device__ inline Tiles tiles_of(const Projection<T>& projection) {
-  return {projection.width(), gemv_units(projection.gemv)};
+  return {projection.is_paired(), gemv_units(projection.gemv)};
 }
 
 /// The ring as all its users see it; in shared memory.
@@ -96,115 +108,150 @@ struct RingPlace {
   }
 };
 
-/// By kCopyWarps warps, of which this is number `warp`: asks for all weights of the chain, in the
-/// order in which they are used.
+/// One of kCopyWarps warps, which together ask for all weights of a chain, in the order in which
+/// they are used.
 template <typename T>
-__device__ inline void fill_ring(const ChainArgs<T>& chain,
-                                 WeightRing& ring,
-                                 unsigned char* room,
-                                 int warp) {
-  constexpr int kOwnRows = kTileRows / kCopyWarps;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int row = warp * kOwnRows + lane;
-  RingPlace place;
-  for (int i = 0; i < chain.count; ++i) {
-    const Projection<T>& projection = chain.links[i].projection;
-    const int length = projection.gemv.length;
+class RingFiller {
+ public:
+  __device__ RingFiller(WeightRing& ring, unsigned char* room, int stages, int warp)
+      : ring_(ring),
+        stages_(stages),
+        lane_(static_cast<int>(threadIdx.x) % kWarp),
+        row_(warp * kOwnRows + lane_),
+        room_(room + row_ * kStagePitch),
+        oldest_{stages - kMostUnderWay, 1} {}
+
+  __device__ void fill(const typename ChainArgs<T>::Link& link) {
+    const Projection<T>& projection = link.projection;
     const Tiles tiles = tiles_of(projection);
+    const int which = row_ >> tiles.shift;
+    int own = row_ & ((1 << tiles.shift) - 1);
     for (int tile = 0; tile < tiles.count; ++tile) {
-      const int unit = tiles.begin(tile) + row % tiles.capacity;
-      const bool present = lane < kOwnRows && unit < tiles.begin(tile + 1);
-      const auto rows = static_cast<unsigned>(__popc(__ballot_sync(kAllLanes, present)));
-      const T* from = static_cast<const T*>(projection.gemv.weight);
-      if (present) {
-        projection.with_epilogue([&](const auto& epilogue) {
-          from += static_cast<std::size_t>(epilogue.row(tiles.first + unit, row / tiles.capacity)) *
-                  length;
-        });
-      }
-      for (int column = 0; column < length; column += kStepColumns) {
-        const auto bytes = static_cast<unsigned>(2 * min(kStepColumns, length - column));
-        wait_phase(ring.empty[place.stage], place.parity ^ 1U);
-        if (lane == 0) {
-          arrive_expecting(ring.full[place.stage], rows * bytes);
-        }
-        __syncwarp();
-        if (present) {
-          load_bytes(room + place.stage * kStageBytes + row * kStagePitch,
-                     from + column,
-                     bytes,
-                     ring.full[place.stage]);
-        }
-        place.advance(1, chain.stages);
-      }
+      const bool present = lane_ < kOwnRows && own < tiles.units;
+      const int row = present ? projection.row(tiles.first + own, which) : 0;
+      fill_tile(link,
+                static_cast<const T*>(projection.gemv.weight) +
+                    static_cast<std::size_t>(row) * projection.gemv.length,
+                present);
+      own += 1 << tiles.shift;
     }
   }
-}
 
-/// What one of the other warps has of the ring: every second step, a line of each row.
+ private:
+  static constexpr int kOwnRows = kTileRows / kCopyWarps;
+
+  __device__ void fill_tile(const typename ChainArgs<T>::Link& link, const T* from, bool present) {
+    const int length = link.projection.gemv.length;
+    const auto rows = static_cast<unsigned>(__popc(__ballot_sync(kAllLanes, present)));
+    for (int column = 0; column < length; column += link.step_columns) {
+      const auto bytes = static_cast<unsigned>(2 * min(link.step_columns, length - column));
+      wait_phase(ring_.full[oldest_.stage], oldest_.parity);
+      wait_phase(ring_.empty[place_.stage], place_.parity ^ 1U);
+      if (lane_ == 0) {
+        arrive_expecting(ring_.full[place_.stage], rows * bytes);
+      }
+      __syncwarp();
+      if (present) {
+        load_bytes(
+            room_ + place_.stage * kStageBytes, from + column, bytes, ring_.full[place_.stage]);
+      }
+      place_.advance(1, stages_);
+      oldest_.advance(1, stages_);
+    }
+  }
+
+  WeightRing& ring_;
+  int stages_;
+  int lane_;
+  int row_;              ///< of every tile
+  unsigned char* room_;  ///< for it in the first stage
+  RingPlace place_;
+  RingPlace oldest_;  ///< kMostUnderWay before; at first of a turn that is over
+};
+
+/// What one of the other warps has of the ring: every kTeams-th step, some lines of each row.
 template <typename T>
 class TileReader {
  public:
   __device__ TileReader(WeightRing& ring, const unsigned char* room, int stages)
       : ring_(ring), stages_(stages), ahead_(warp() / kTeamWarps) {
     place_.stage = ahead_;
-    own_ = room + (lane() / 4) * kStagePitch + warp() % kTeamWarps * (2 * kLineColumns) +
+    own_ = room + (lane() / 4) * kStagePitch + line() * (2 * kLineColumns) +
            lane() % 4 * sizeof(Pack<T>);
   }
 
   /// Multiplies this warp's share of a tile; `sums` [tile rows, input rows] of this warp.
-  __device__ void multiply_tile(const GemvArgs& args, const T* x, float* sums) {
+  __device__ void multiply_tile(const typename ChainArgs<T>::Link& link, const T* x, float* sums) {
+    const GemvArgs& args = link.projection.gemv;
     const int row = lane() / 4;
-    const int line = warp() % kTeamWarps * kLineColumns;
-    const T* staged =
-        x + (row < args.rows ? row : 0) * args.stride + line + lane() % 4 * Pack<T>::kCount;
-    const int steps = (args.length + kStepColumns - 1) / kStepColumns;
-    float even[4] = {};
-    float odd[4] = {};
-    for (; ahead_ < steps; ahead_ += 2) {
-      const int column = ahead_ * kStepColumns;
+    const bool present = row < args.rows;
+    const T* staged = x + row * args.stride + line() * kLineColumns + lane() % 4 * Pack<T>::kCount;
+    float products[kChains][4] = {};
+    for (; ahead_ < link.steps; ahead_ += kTeams) {
+      const int column = ahead_ * link.step_columns;
+      const int lines =
+          (min(link.step_columns, args.length - column) + kLineColumns - 1) / kLineColumns;
       wait_phase(ring_.full[place_.stage], place_.parity);
-      if (column + line < args.length) {
-        multiply_line(staged + column, even, odd);
+      // Without branches, so that loads of all lines are under way at once.
+#pragma unroll
+      for (int i = 0; i < kWarpLines; ++i) {
+        const bool there = i * kTeamWarps + line() < lines;
+        multiply_line(staged + column, i * kTeamWarps, {there && present, there}, products);
       }
       __syncwarp();
       if (lane() == 0) {
         arrive(ring_.empty[place_.stage]);
       }
-      place_.advance(2, stages_);
+      place_.advance(kTeams, stages_);
     }
-    ahead_ -= steps;
+    ahead_ -= link.steps;
+    if (present) {
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int column = lane() % 4 * 2 + i % 2;
-      if (column < args.rows) {
-        sums[(row + i / 2 * 8) * args.rows + column] = even[i] + odd[i];
+      for (int i = 0; i < 2; ++i) {
+        sums[(lane() % 4 * 2 + i) * args.rows + row] =
+            products[0][i] + products[1][i] + (products[2][i] + products[3][i]);
       }
     }
   }
 
  private:
+  static constexpr int kChains = 4;  // products that do not wait for each other
+
+  // Of a line.
+  struct Presence {
+    bool in;
+    bool weight;
+  };
+
   __device__ static int warp() {
     return static_cast<int>(threadIdx.x) / kWarp;
   }
   __device__ static int lane() {
     return static_cast<int>(threadIdx.x) % kWarp;
   }
+  // The first line of this warp.
+  __device__ static int line() {
+    return warp() % kTeamWarps;
+  }
 
-  __device__ void multiply_line(const T* x, float (&even)[4], float (&odd)[4]) const {
-    const unsigned char* rows = own_ + place_.stage * kStageBytes;
+  // Weights are columns of the product, so that half of what the matrix units could take, eight
+  // more input rows, stays empty.
+  __device__ void multiply_line(const T* x,
+                                int line,
+                                const Presence& present,
+                                float (&products)[kChains][4]) const {
+    const unsigned char* row = own_ + place_.stage * kStageBytes + line * (2 * kLineColumns);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const Pack<T> in = load_pack(x + half * kLineColumns / 2);
-      const auto* upper_row = reinterpret_cast<const T*>(rows + half * kLineColumns);
-      const auto* lower_row =
-          reinterpret_cast<const T*>(rows + half * kLineColumns + 8 * kStagePitch);
-      const Pack<T> upper = load_pack(upper_row);
-      const Pack<T> lower = load_pack(lower_row);
-      const unsigned first[4] = {upper.words[0], lower.words[0], upper.words[1], lower.words[1]};
-      const unsigned second[4] = {upper.words[2], lower.words[2], upper.words[3], lower.words[3]};
-      multiply(even, first, {in.words[0], in.words[1]}, T{});
-      multiply(odd, second, {in.words[2], in.words[3]}, T{});
+      const T* from = x + line * kLineColumns + half * kLineColumns / 2;
+      const Pack<T> in = present.in ? load_pack(from) : Pack<T>{};
+      const Pack<T> weight = present.weight
+                                 ? load_pack(reinterpret_cast<const T*>(row + half * kLineColumns))
+                                 : Pack<T>{};
+      const unsigned first[4] = {in.words[0], 0, in.words[1], 0};
+      const unsigned second[4] = {in.words[2], 0, in.words[3], 0};
+      multiply(products[2 * half], first, {weight.words[0], weight.words[1]}, T{});
+      multiply(products[2 * half + 1], second, {weight.words[2], weight.words[3]}, T{});
     }
   }
 

@@ -7,6 +7,8 @@ namespace kvg::kernels {
 
 /// Most rows that the decode projections take.
 inline constexpr int kMaxDecodeRows = 8;
+/// Counters of theirs in the workspace.
+inline constexpr int kChainArrivals = 2;
 
 /// True when `rows` rows of `in` elements of `compute` fit the decode projections, which hold them
 /// in shared memory.
@@ -41,18 +43,13 @@ void finish_product(const Target& target, const FinishArgs& args);
 void place_qkv(const Target& target, DType compute, const QkvArgs& args, const void* product);
 
 /// Scratch memory of decode attention.
-struct AttendScratch {
-  float* partials = nullptr;
-  unsigned* arrivals = nullptr;  ///< zero between launches
-};
 [[nodiscard]] std::size_t attend_partial_bytes(const HeadShape& shape,
                                                int batch,
                                                std::int64_t entries);
-[[nodiscard]] std::size_t attend_arrival_bytes(const HeadShape& shape, int batch);
-void decode_attend(const Target& target,
-                   DType compute,
-                   const AttendArgs& args,
-                   const AttendScratch& scratch);
+/// `accompanied`: projections go beside it, which its blocks leave room for if they can. True when
+/// they do, for blocks that take kSmallBytes of shared memory less than a multiprocessor has.
+bool decode_attend(
+    const Target& target, DType compute, const AttendArgs& args, float* scratch, bool accompanied);
 
 /// f16 and bf16, on the matrix units.
 void flash_prefill_attend(const Target& target, const PrefillAttendArgs& args);

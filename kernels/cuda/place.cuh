@@ -14,6 +14,11 @@ struct RowPlace {
   std::int32_t sink_position = 0;
 };
 
+/// A pair of channels, turned by an angle()
+__device__ inline float2 turned_by(const float2& angle, const float2& pair) {
+  return {pair.x * angle.x - pair.y * angle.y, pair.y * angle.x + pair.x * angle.y};
+}
+
 /// Where the heads of a QKV projection go: queries to their arrays, keys and values to their slots.
 template <typename T>
 struct QkvPlaces {
@@ -59,15 +64,15 @@ struct QkvPlaces {
     return side + kv_head * head_stride + static_cast<std::int64_t>(place.slot) * shape.head_dim;
   }
 
-  /// Turns the pair of channels (channel, channel + rotary_dim / 2) to `position`; pairs beyond
-  /// rotary_dim stay.
-  __device__ float2 turn(std::int32_t position, int channel, float2 pair) const {
+  /// Cosine and sine that turn the pair of channels (channel, channel + rotary_dim / 2) to
+  /// `position`; pairs beyond rotary_dim stay.
+  __device__ float2 angle(std::int32_t position, int channel) const {
     const int turned = rope.rotary_dim / 2;
     if (channel >= turned) {
-      return pair;
+      return {1.0F, 0.0F};
     }
-    const float* entry = rope.table + 2 * (static_cast<std::int64_t>(position) * turned + channel);
-    return {pair.x * entry[0] - pair.y * entry[1], pair.y * entry[0] + pair.x * entry[1]};
+    return reinterpret_cast<const float2*>(
+        rope.table)[static_cast<std::int64_t>(position) * turned + channel];
   }
 };
 

@@ -25,12 +25,20 @@ class ProjectionChain {
 
   /// Enqueues what was added.
   void flush();
+  /// The same before attention, which is enqueued next: projections at the end that it has nothing
+  /// to do with go beside it, as soon as those before it are done. True when there are such.
+  [[nodiscard]] bool flush_before(const AttendArgs& args);
+  /// What is enqueued next starts while attention runs, whose blocks leave room for its own if
+  /// `room`.
+  void start_beside(bool room) { beside_ = room; }
 
  private:
   /// Bytes that a projection reads or writes and another one may touch too.
   struct Range {
     const void* data = nullptr;
     std::size_t bytes = 0;
+
+    bool operator==(const Range&) const = default;
   };
   struct Link {
     std::variant<ProjectArgs, AddProjectArgs, QkvArgs> args;
@@ -48,6 +56,9 @@ class ProjectionChain {
   DType compute_;
   CudaWorkspace* const& workspace_;
   std::vector<Link> links_;
+  std::size_t ahead_ = 0;  ///< of these, that go beside the kernel enqueued last
+  bool beside_ = false;
+  bool tells_ = false;  ///< the chain to be enqueued next tells those that go beside attention
 };
 
 }  // namespace kvg::kernels

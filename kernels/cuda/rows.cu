@@ -147,7 +147,8 @@ __device__ void write_head(
     if (!turns || i >= 2 * turned) {
       to[i] = from_float<T>(channels[i]);
     } else if (i < turned) {
-      const float2 pair = args.places.turn(position, i, {channels[i], channels[i + turned]});
+      const float2 pair =
+          turned_by(args.places.angle(position, i), {channels[i], channels[i + turned]});
       to[i] = from_float<T>(pair.x);
       to[i + turned] = from_float<T>(pair.y);
     }

@@ -42,8 +42,7 @@ WorkspacePlan lay_out_workspace(const Target& target, DType compute, const Works
   plan.product = take(plan.total, std::max(row_elements * qkv_features(shape.heads), gated_bytes));
   plan.partials =
       take(plan.total, attends ? attend_partial_bytes(shape.heads, shape.batch, shape.entries) : 0);
-  plan.arrivals = take(plan.total, attends ? attend_arrival_bytes(shape.heads, shape.batch) : 0);
-  plan.chain = take(plan.total, sizeof(unsigned));
+  plan.chain = take(plan.total, kChainArrivals * sizeof(unsigned));
   plan.gemm = take(plan.total, multiplies ? kGemmWorkspaceBytes : 0);
   plan.scoring = take(plan.total, scoring_scratch_bytes(target, shape));
   return plan;
@@ -61,11 +60,7 @@ CudaWorkspace::CudaWorkspace(Pool& pool,
 }
 
 void CudaWorkspace::clear_arrivals(cudaStream_t stream) const {
-  for (const WorkspacePart& part : {plan_.arrivals, plan_.chain}) {
-    if (part.bytes > 0) {
-      KVG_CUDA_CHECK(cudaMemsetAsync(at(part), 0, part.bytes, stream));
-    }
-  }
+  KVG_CUDA_CHECK(cudaMemsetAsync(at(plan_.chain), 0, plan_.chain.bytes, stream));
 }
 
 CudaWorkspace::~CudaWorkspace() {

@@ -25,8 +25,7 @@ struct WorkspacePlan {
   /// Of the compute dtype: [rows, features of QKV], or [up to kProductRows, features].
   WorkspacePart product;
   WorkspacePart partials;  ///< of decode attention
-  WorkspacePart arrivals;  ///< of decode attention, zero between launches
-  WorkspacePart chain;     ///< arrivals of ProjectionChain
+  WorkspacePart chain;     ///< arrivals of ProjectionChain, zero at first
   WorkspacePart gemm;      ///< of cuBLASLt, for products of many rows
   WorkspacePart scoring;   ///< of selections
   std::size_t total = 0;

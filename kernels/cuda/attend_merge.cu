@@ -1,0 +1,124 @@
+#include "kernels/cuda/attend_block.cuh"
+#include "kernels/cuda/attend_merge.cuh"
+
+namespace kvg::kernels {
+namespace {
+
+constexpr int kMergeThreads = 128;
+constexpr int kMergeWarps = kMergeThreads / kWarp;
+constexpr int kMostHeadDim = 256;
+
+// The shares of chunks in a query's result, as the lanes of a warp have them: those of chunks
+// lane + 32 i.
+struct ChunkShares {
+  static constexpr int kEach = kMaxChunks / kWarp;
+  float own[kEach];
+
+  // `tail`: of the query's first chunk; `stride`: floats from one to the next.
+  __device__ ChunkShares(const float* tail, int stride, int chunks) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    float weight[kEach];
+    float largest = kLeast;
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      const int chunk = lane + i * kWarp;
+      const bool present = chunk < chunks;
+      own[i] = present ? tail[chunk * stride] : kLeast;
+      weight[i] = present ? tail[chunk * stride + 1] : 0.0F;
+      largest = fmaxf(largest, own[i]);
+    }
+    largest = warp_max(largest);
+    float total = 0.0F;
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      own[i] = weight[i] > 0.0F ? exp2_of(own[i] - largest) : 0.0F;
+      total += own[i] * weight[i];
+    }
+    total = warp_sum(total);
+#pragma unroll
+    for (int i = 0; i < kEach; ++i) {
+      own[i] /= total;
+    }
+  }
+
+  // By all lanes together.
+  [[nodiscard]] __device__ float of(int chunk) const {
+    float held = own[0];
+#pragma unroll
+    for (int i = 1; i < kEach; ++i) {
+      held = chunk >= i * kWarp ? own[i] : held;
+    }
+    return __shfl_sync(kAllLanes, held, chunk % kWarp);
+  }
+};
+
+// A block a query. A lane takes four channels, and the warps share the chunks.
+__global__ void __launch_bounds__(kMergeThreads, 7) merge_kernel(MergeArgs args) {
+  __shared__ __align__(16) float results[kMergeWarps * kMostHeadDim];
+  allow_next();
+  wait_for_inputs();
+  constexpr int kAhead = 4;  // parts on their way at once
+  const int dim = args.head_dim;
+  const int stride = partial_floats(dim);
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const float* partials =
+      args.partials + static_cast<std::size_t>(blockIdx.x) * args.chunks * stride;
+  for (int channel = static_cast<int>(threadIdx.x) % kWarp * 4; channel < kMostHeadDim;
+       channel += 4 * kWarp) {
+    if (channel / (4 * kWarp) * 4 * kWarp >= dim) {
+      break;
+    }
+    float4 sum = {};
+    for (int first = warp; first < args.chunks; first += kAhead * kMergeWarps) {
+      float4 part[kAhead];
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) {
+        const int chunk = first + k * kMergeWarps;
+        if (channel < dim && chunk < args.chunks) {
+          part[k] = *reinterpret_cast<const float4*>(partials + chunk * stride + channel);
+        }
+      }
+      const ChunkShares shares(partials + dim, stride, args.chunks);
+#pragma unroll
+      for (int k = 0; k < kAhead; ++k) {
+        const float share = shares.of(min(first + k * kMergeWarps, kMaxChunks - 1));
+        // What an empty chunk left may be anything.
+        if (share > 0.0F) {
+          sum.x = fmaf(share, part[k].x, sum.x);
+          sum.y = fmaf(share, part[k].y, sum.y);
+          sum.z = fmaf(share, part[k].z, sum.z);
+          sum.w = fmaf(share, part[k].w, sum.w);
+        }
+      }
+    }
+    if (channel < dim) {
+      *reinterpret_cast<float4*>(results + warp * dim + channel) = sum;
+    }
+  }
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < dim; i += kMergeThreads) {
+    float sum = results[i];
+#pragma unroll
+    for (int other = 1; other < kMergeWarps; ++other) {
+      sum += results[other * dim + i];
+    }
+    results[i] = sum;  // nobody else reads this place
+  }
+  __syncthreads();
+  turn_outputs<BlockTeam<kMergeThreads>>(args.transform, results, make_int2(1, dim));
+  for (int i = static_cast<int>(threadIdx.x); i < dim; i += kMergeThreads) {
+    put_element(
+        args.out, args.compute, static_cast<std::int64_t>(blockIdx.x) * dim + i, results[i]);
+  }
+}
+
+}  // namespace
+
+void merge_chunks(const Target& target, const MergeArgs& args) {
+  launch(target,
+         merge_kernel,
+         {.blocks = dim3(static_cast<unsigned>(args.queries)), .threads = kMergeThreads},
+         args);
+}
+
+}  // namespace kvg::kernels

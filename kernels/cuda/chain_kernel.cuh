@@ -1,0 +1,241 @@
+#pragma once
+
+#include "kernels/cuda/gemv_ring.cuh"
+
+// The kernel of a chain of projections: warps that copy weights, and warps that stage inputs,
+// multiply, and finish results, round by round of tiles, link by link.
+
+namespace kvg::kernels {
+
+// Tiles whose sums are held at once; a thread finishes at most one result of them.
+inline constexpr int kRoundTiles = 4;
+static_assert(kRoundTiles * kTileRows * kMaxDecodeRows <= kGemvThreads);
+
+// Fewer stages of the ring than these do not keep the memory busy.
+inline constexpr int kFewStages = 4;
+
+inline constexpr int kChainThreads = kGemvThreads + kCopyWarps * kWarp;
+
+// Shared memory for the sums of a round.
+constexpr std::size_t round_bytes(int rows) {
+  return sizeof(float) * kRoundTiles * kTileRows * kGemvWarps * static_cast<std::size_t>(rows);
+}
+
+// What a thread finishes of a link: of every round of tiles the same place.
+template <typename T>
+class Finisher {
+ public:
+  using Link = typename ChainArgs<T>::Link;
+
+  __device__ explicit Finisher(const Link& link)
+      : link_(link),
+        tiles_(tiles_of(link.projection)),
+        own_(static_cast<int>(threadIdx.x) & ((kRoundTiles << tiles_.shift) - 1)),
+        input_(static_cast<int>(threadIdx.x) / (kRoundTiles << tiles_.shift)) {}
+
+  [[nodiscard]] __device__ const Tiles& tiles() const { return tiles_; }
+
+  // For the round that starts with tile `from`.
+  __device__ void foresee(int from) {
+    const int unit = (from << tiles_.shift) + own_;
+    finishes_ = input_ < link_.projection.gemv.rows && unit < tiles_.units;
+    if (finishes_) {
+      prospect_ = link_.projection.foresee(tiles_.first + unit, input_);
+    }
+  }
+
+  // Adds up what the warps of a tile have summed, [tiles][warps][tile rows][input rows].
+  __device__ void finish(const float* sums) const {
+    if (!finishes_) {
+      return;
+    }
+    const int rows = link_.projection.gemv.rows;
+    const int tile = own_ >> tiles_.shift;
+    const int row = own_ & ((1 << tiles_.shift) - 1);
+    const float* part = sums + (tile * kGemvWarps * kTileRows + row) * rows + input_;
+    const auto total = [&](int which) {
+      float sum = 0.0F;
+#pragma unroll
+      for (int warp = 0; warp < kGemvWarps; ++warp) {
+        sum += part[(warp * kTileRows + which * kTileRows / 2) * rows];
+      }
+      return sum;
+    };
+    link_.projection.finish(prospect_, total(0), link_.projection.is_paired() ? total(1) : 0.0F);
+  }
+
+ private:
+  const Link& link_;
+  Tiles tiles_;
+  int own_;    // unit of a round
+  int input_;  // row
+  bool finishes_ = false;
+  Prospect prospect_;
+};
+
+// Columns behind the end of a row meet inputs of 0, and what they hold has to be a number.
+__device__ inline void clear_ring(unsigned char* room, int stages) {
+  auto* packs = reinterpret_cast<uint4*>(room);
+  for (std::size_t i = threadIdx.x; i < stages * kStageBytes / sizeof(uint4); i += blockDim.x) {
+    packs[i] = uint4{};
+  }
+  publish_box();
+}
+
+// Counts that run round at twice the blocks of a grid.
+__device__ inline unsigned count_of(const unsigned* arrivals) {
+  unsigned count = 0;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(count) : "l"(arrivals) : "memory");
+  return count;
+}
+// After meet(): what all threads wrote is seen with it.
+__device__ inline void count_block(unsigned* arrivals) {
+  asm volatile("red.release.gpu.global.inc.u32 [%0], %1;" ::"l"(arrivals), "r"(2 * gridDim.x - 1)
+               : "memory");
+}
+
+// Where all blocks of the grid meet, which have to be on the device at once. The half that the
+// count is in tells whether the last block has come.
+class GridBarrier {
+ public:
+  __device__ explicit GridBarrier(unsigned* arrivals) : arrivals_(arrivals) {}
+
+  // Before the first wait, and after the chain before.
+  __device__ void begin() {
+    if (threadIdx.x == 0 && arrivals_ != nullptr) {
+      upper_ = count_of(arrivals_) >= gridDim.x;
+    }
+  }
+
+  // Every thread sees what all blocks wrote before.
+  __device__ void wait() {
+    meet();
+    if (threadIdx.x == 0) {
+      count_block(arrivals_);
+      while ((count_of(arrivals_) >= gridDim.x) == upper_) {
+      }
+      upper_ = !upper_;
+    }
+    meet();
+  }
+
+ private:
+  unsigned* arrivals_;
+  bool upper_ = false;  // half of the count; of thread 0
+};
+
+// The end of a chain as the next one sees it. A block of the next one has its multiprocessor from
+// one of this, which has counted itself: between whole grids only, the count is no multiple.
+__device__ inline void tell_end(unsigned* ends) {
+  meet();
+  if (threadIdx.x == 0) {
+    count_block(ends);
+  }
+}
+__device__ inline void hear_end(const unsigned* ends) {
+  if (threadIdx.x == 0) {
+    while (count_of(ends) % gridDim.x != 0) {
+    }
+  }
+  meet();
+}
+
+// In two buffers for sums that take turns, so that one barrier a round is enough.
+struct RoundSums {
+  float* now;
+  float* next;
+
+  __device__ void swap() {
+    float* const done = now;
+    now = next;
+    next = done;
+  }
+};
+
+template <typename T>
+__device__ void run_link(const typename ChainArgs<T>::Link& link,
+                         TileReader<T>& reader,
+                         Finisher<T>& finisher,
+                         const T* x,
+                         RoundSums& sums) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int count = finisher.tiles().count;
+  for (int from = 0; from < count; from += kRoundTiles) {
+    finisher.foresee(from);
+    const int to = min(from + kRoundTiles, count);
+    for (int tile = from; tile < to; ++tile) {
+      const int at = ((tile - from) * kGemvWarps + warp) * kTileRows;
+      reader.multiply_tile(link, x, sums.now + at * link.projection.gemv.rows);
+    }
+    meet();
+    finisher.finish(sums.now);
+    sums.swap();
+  }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(kChainThreads, 1)
+    chain_kernel(const __grid_constant__ ChainArgs<T> given) {
+#if __CUDA_ARCH__ >= 900
+  // The next kernel's blocks find their places beside this one's and wait there.
+  allow_next();
+  extern __shared__ __align__(128) unsigned char shared[];
+  __shared__ WeightRing ring;
+  // Constants come a line at a time, from far away when they are read first.
+  __shared__ __align__(16) int words[sizeof(given) / sizeof(int)];
+  for (unsigned i = threadIdx.x; i < sizeof(given) / sizeof(int); i += kChainThreads) {
+    words[i] = reinterpret_cast<const int*>(&given)[i];
+  }
+  const auto& chain = *reinterpret_cast<const ChainArgs<T>*>(words);
+  if (threadIdx.x == 0) {
+    ring.prepare();
+  }
+  if (given.clears) {
+    clear_ring(shared, given.stages);
+  }
+  __syncthreads();
+  if (threadIdx.x >= kGemvThreads) {
+    const int warp = static_cast<int>(threadIdx.x - kGemvThreads) / kWarp;
+    for (int i = warp; i < chain.count; i += kCopyWarps) {
+      prefetch_norm(chain.links[i].projection.gemv);
+    }
+    RingFiller<T> filler(ring, shared, chain.stages, warp);
+    for (int i = 0; i < chain.count; ++i) {
+      filler.fill(chain.links[i]);
+    }
+    return;
+  }
+  T* x = reinterpret_cast<T*>(shared + chain.stages * kStageBytes);
+  auto* room = reinterpret_cast<float*>(shared + chain.stages * kStageBytes + chain.staged);
+  RoundSums sums = {room, room + round_bytes(chain.rows) / sizeof(float)};
+  TileReader<T> reader(ring, shared, chain.stages);
+  GridBarrier barrier(chain.arrivals);
+#pragma unroll 1
+  for (int i = 0; i < chain.count; ++i) {
+    const auto& link = chain.links[i];
+    Finisher<T> finisher(link);
+    RowStager<T> stager(link.projection.gemv);
+    if (i == chain.ahead) {
+      wait_for_inputs();
+    } else if (i == 0) {
+      hear_end(chain.arrivals + 1);
+    }
+    if (i == 0) {
+      barrier.begin();
+    }
+    if (link.waits) {
+      barrier.wait();
+    }
+    stager.stage(x);
+    run_link(link, reader, finisher, x, sums);
+  }
+  if (chain.ahead == chain.count) {
+    wait_for_inputs();  // this kernel ends after the one before it
+  }
+  if (chain.tells) {
+    tell_end(chain.arrivals + 1);
+  }
+#endif
+}
+
+}  // namespace kvg::kernels
