@@ -17,8 +17,8 @@ constexpr bool is_wide(FormClass keys, FormClass values) {
 constexpr int tile_threads(FormClass keys, FormClass values, bool small) {
   return small ? 128 : is_wide(keys, values) ? 384 : 512;
 }
-/// Bytes of rows on their way. Rows of 16 bits keep memory busy with 96 KB; on an H200 twice as
-/// much is 4 % slower.
+/// Bytes of rows on their way: what few warps, or rows of 16 bits, keep the memory of an H200 busy
+/// with.
 constexpr int tile_room(FormClass keys, FormClass values, bool small) {
   return small ? kSmallRoom : (is_wide(keys, values) ? 96 : 192) * 1024;
 }

@@ -28,8 +28,8 @@ inline constexpr int kMostStepColumns = kTeamWarps * kWarpLines * kLineColumns;
 inline constexpr int kStagePitch = 2 * kMostStepColumns + 64;
 inline constexpr std::size_t kStageBytes = std::size_t{kTileRows} * kStagePitch;
 inline constexpr int kMostStages = 12;
-/// Stages that are asked for and have not come: 48 KB a multiprocessor. On an H200 32 KB reach
-/// 90 % of what more do, 64 KB and more a fifth of the blocks late.
+/// Stages that are asked for and have not come: 48 KB a multiprocessor, the least that keeps the
+/// memory of an H200 busy.
 inline constexpr int kMostUnderWay = 3;
 /// Warps that copy: lanes of one ask for their copies one after another, too slowly for all rows.
 inline constexpr int kCopyWarps = 4;
