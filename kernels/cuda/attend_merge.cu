@@ -63,11 +63,8 @@ __global__ void __launch_bounds__(kMergeThreads, 7) merge_kernel(MergeArgs args)
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   const float* partials =
       args.partials + static_cast<std::size_t>(blockIdx.x) * args.chunks * stride;
-  for (int channel = static_cast<int>(threadIdx.x) % kWarp * 4; channel < kMostHeadDim;
-       channel += 4 * kWarp) {
-    if (channel / (4 * kWarp) * 4 * kWarp >= dim) {
-      break;
-    }
+  for (int from = 0; from < dim; from += 4 * kWarp) {
+    const int channel = from + static_cast<int>(threadIdx.x) % kWarp * 4;
     float4 sum = {};
     for (int first = warp; first < args.chunks; first += kAhead * kMergeWarps) {
       float4 part[kAhead];

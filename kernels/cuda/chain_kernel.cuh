@@ -187,7 +187,7 @@ __global__ void __launch_bounds__(kChainThreads, 1)
 #if __CUDA_ARCH__ >= 900
   // The next kernel's blocks find their places beside this one's and wait there.
   allow_next();
-  extern __shared__ __align__(128) unsigned char shared[];
+  extern __shared__ __align__(128) unsigned char ring_memory[];
   __shared__ WeightRing ring;
   // Constants come a line at a time, from far away when they are read first.
   __shared__ __align__(16) int words[sizeof(given) / sizeof(int)];
@@ -199,7 +199,7 @@ __global__ void __launch_bounds__(kChainThreads, 1)
     ring.prepare();
   }
   if (given.clears) {
-    clear_ring(shared, given.stages);
+    clear_ring(ring_memory, given.stages);
   }
   __syncthreads();
   if (threadIdx.x >= kGemvThreads) {
@@ -207,16 +207,16 @@ __global__ void __launch_bounds__(kChainThreads, 1)
     for (int i = warp; i < chain.count; i += kCopyWarps) {
       prefetch_norm(chain.links[i].projection.gemv);
     }
-    RingFiller<T> filler(ring, shared, chain.stages, warp);
+    RingFiller<T> filler(ring, ring_memory, chain.stages, warp);
     for (int i = 0; i < chain.count; ++i) {
       filler.fill(chain.links[i]);
     }
     return;
   }
-  T* x = reinterpret_cast<T*>(shared + chain.stages * kStageBytes);
-  auto* room = reinterpret_cast<float*>(shared + chain.stages * kStageBytes + chain.staged);
+  T* x = reinterpret_cast<T*>(ring_memory + chain.stages * kStageBytes);
+  auto* room = reinterpret_cast<float*>(ring_memory + chain.stages * kStageBytes + chain.staged);
   RoundSums sums = {room, room + round_bytes(chain.rows) / sizeof(float)};
-  TileReader<T> reader(ring, shared, chain.stages);
+  TileReader<T> reader(ring, ring_memory, chain.stages);
   GridBarrier barrier(chain.arrivals);
 #pragma unroll 1
   for (int i = 0; i < chain.count; ++i) {

@@ -19,7 +19,7 @@ int ring_stages(int room, int rows, std::size_t staged) {
   constexpr std::size_t kDeclared =
       sizeof(WeightRing) + sizeof(ChainArgs<__half>) + 4 * kGemvWarps * sizeof(float);
   const std::size_t beside = staged + 2 * round_bytes(rows) + kDeclared;
-  const auto whole = static_cast<std::size_t>(room);
+  const auto whole = static_cast<std::size_t>(std::max(room, 0));
   const std::size_t most = whole < beside ? 0 : (whole - beside) / kStageBytes;
   return std::min(static_cast<int>(most), kMostStages);
 }
