@@ -26,6 +26,8 @@ inline constexpr std::size_t kLanes = 16;
 
 typedef float Floats __attribute__((vector_size(64)));
 typedef std::uint32_t Bits __attribute__((vector_size(64)));
+typedef std::int32_t Ints __attribute__((vector_size(64)));
+typedef float Eight __attribute__((vector_size(32)));
 typedef float Quad __attribute__((vector_size(16)));
 
 /// `count` of `kLanes` elements from `in`, the others zero; no alignment needed.
@@ -66,17 +68,30 @@ KVG_INLINE Floats widen_upper(const Bits& upper) {
   const Floats normal = bits_as<Floats>(magnitude + 0x38000000U);
   const Floats subnormal = bits_as<Floats>(magnitude + 0x38800000U) - 0x1p-14F;
   const Floats special = bits_as<Floats>(magnitude + 0x70000000U);
-  const Floats value = magnitude < 0x00800000U ? subnormal : normal;
-  const Floats any = magnitude >= 0x0f800000U ? special : value;
+  // AVX2 compares signed integers alone; unsigned ones would go lane by lane.
+  const Ints size = bits_as<Ints>(magnitude);
+  const Floats value = size < 0x00800000 ? subnormal : normal;
+  const Floats any = size >= 0x0f800000 ? special : value;
   return bits_as<Floats>(bits_as<Bits>(any) | (upper & 0x80000000U));
 }
 
-/// Elements 0, 2, .. of the 32 in a and b, and 1, 3, ..
+/// Elements 0, 2, .. of the 32 in a and b, and 1, 3, .. By halves of a vector: AVX2 has no wider
+/// shuffle, and the compiler would go lane by lane.
 KVG_INLINE Floats even_lanes(const Floats& a, const Floats& b) {
-  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  Eight in[4];
+  std::memcpy(&in[0], &a, sizeof(a));
+  std::memcpy(&in[2], &b, sizeof(b));
+  const Eight out[2] = {__builtin_shufflevector(in[0], in[1], 0, 2, 4, 6, 8, 10, 12, 14),
+                        __builtin_shufflevector(in[2], in[3], 0, 2, 4, 6, 8, 10, 12, 14)};
+  return load_lanes<Floats>(out);
 }
 KVG_INLINE Floats odd_lanes(const Floats& a, const Floats& b) {
-  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  Eight in[4];
+  std::memcpy(&in[0], &a, sizeof(a));
+  std::memcpy(&in[2], &b, sizeof(b));
+  const Eight out[2] = {__builtin_shufflevector(in[0], in[1], 1, 3, 5, 7, 9, 11, 13, 15),
+                        __builtin_shufflevector(in[2], in[3], 1, 3, 5, 7, 9, 11, 13, 15)};
+  return load_lanes<Floats>(out);
 }
 /// The other way: a[0], b[0], a[1], .. b[7], and a[8] .. b[15].
 KVG_INLINE Floats interleaved_low(const Floats& a, const Floats& b) {
