@@ -77,7 +77,7 @@ void Runner::State::attention(int layer, const Rows& rows) const {
        .kv = rows.kv,
        .heads = is_step ? cache->step_heads(layer) : nullptr});
   if (config.parallel_residual && is_step) {
-    mlp_up(part, rows);
+    mlp(part, rows);
   }
   if (!is_step) {
     backend.prefill_attend({.out = out,
@@ -106,14 +106,17 @@ void Runner::State::attention(int layer, const Rows& rows) const {
   cache->enqueue_after_attend(layer);
 }
 
-void Runner::State::mlp_up(const LayerWeights& layer, const Rows& rows) const {
-  backend.project({.out = activations.as<std::byte>(buffers(rows).mlp),
+void Runner::State::mlp(const LayerWeights& layer, const Rows& rows) const {
+  void* features = activations.as<std::byte>(buffers(rows).mlp);
+  backend.project({.out = features,
                    .out_dtype = backend.compute_dtype(),
                    .in = rows.residual,
                    .norm = layer.mlp_norm,
                    .linear = layer.up,
                    .activation = config.activation,
                    .rows = rows.count()});
+  backend.add_project(
+      {.inout = rows.residual, .in = features, .linear = layer.down, .rows = rows.count()});
 }
 
 void Runner::State::output_and_mlp(int layer, const Rows& rows) const {
@@ -121,19 +124,15 @@ void Runner::State::output_and_mlp(int layer, const Rows& rows) const {
   // A parallel MLP reads the layer's input, so it comes before the attention's output is added; of
   // a step it goes beside the attention.
   if (config.parallel_residual && rows.cursor == nullptr) {
-    mlp_up(part, rows);
+    mlp(part, rows);
   }
   backend.add_project({.inout = rows.residual,
                        .in = activations.as<std::byte>(buffers(rows).attended),
                        .linear = part.attention_out,
                        .rows = rows.count()});
   if (!config.parallel_residual) {
-    mlp_up(part, rows);
+    mlp(part, rows);
   }
-  backend.add_project({.inout = rows.residual,
-                       .in = activations.as<std::byte>(buffers(rows).mlp),
-                       .linear = part.down,
-                       .rows = rows.count()});
 }
 
 void Runner::State::head(const float* residual_rows, int first_row, int rows) const {

@@ -58,7 +58,7 @@ struct Runner::State {
   /// Rows of residual() from 0 on become those of the tokens from `first` on.
   void embed(std::ptrdiff_t first, int rows) const;
   void attention(int layer, const Rows& rows) const;
-  void mlp_up(const LayerWeights& layer, const Rows& rows) const;
+  void mlp(const LayerWeights& layer, const Rows& rows) const;
   /// The rest of a layer; the queries are gone then.
   void output_and_mlp(int layer, const Rows& rows) const;
   /// Logits of residual rows to logits rows from `first_row` on.

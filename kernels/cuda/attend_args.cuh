@@ -11,9 +11,11 @@
 namespace kvg::kernels {
 
 inline constexpr int kMaxChunks = 128;
+/// Entries that a chunk has at least, and most of a page.
+inline constexpr int kMinChunk = 64;
 /// Bytes of rows on their way in a block that leaves room beside it, and what it has in all.
-inline constexpr int kSmallRoom = 48 * 1024;
-inline constexpr int kSmallBytes = kSmallRoom + 15 * 1024;
+inline constexpr int kSmallRoom = 32 * 1024;
+inline constexpr int kSmallBytes = kSmallRoom + 7 * 1024;
 inline constexpr float kLog2E = 1.4426950408889634F;
 
 /// A group's scale as it is stored.

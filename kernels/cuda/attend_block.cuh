@@ -11,11 +11,12 @@
 
 namespace kvg::kernels {
 
-/// Entries of a chunk when at most `most` chunks may be made of `entries`.
-__host__ __device__ constexpr int chunk_length(int entries, int most) {
-  constexpr int kUnit = 64;
+/// Entries of a chunk when at most `most` chunks may be made of `entries`: kMinChunk or more, in
+/// whole units.
+__host__ __device__ constexpr int chunk_length(int entries, int most, int unit) {
   const int even = (entries + most - 1) / most;
-  return (even + kUnit - 1) / kUnit * kUnit;
+  const int whole = (even + unit - 1) / unit * unit;
+  return whole < kMinChunk ? kMinChunk : whole;
 }
 
 __device__ inline float exp2_of(float x) {

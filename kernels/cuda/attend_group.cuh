@@ -52,7 +52,8 @@ struct GroupReader {
   __host__ __device__ static constexpr int staged_floats(int head_dim) {
     return 2 * head_dim / 16 * kWarp * 2;
   }
-  static constexpr int kSets = 2;
+  /// Of queries on their way to be turned; for rows of 16 bits they are not.
+  static constexpr int kSets = has_scales(KeyClass) ? 2 : 0;
 
   __device__ GroupReader(const AttendKernelArgs& kernel_args,
                          const BlockWork& block_work,
@@ -79,7 +80,7 @@ struct GroupReader {
   __device__ void stage(float* shared) const {
     const int count = (args.sinks > 0 ? 2 : 1) * kSteps * kWarp;
     auto* operands = reinterpret_cast<uint2*>(shared);
-    if (args.keys.form.transform == Transform::kNone) {
+    if (kSets == 0 || args.keys.form.transform == Transform::kNone) {
       // Straight from memory, all at once.
       for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) {
         const bool of_sinks = i >= kSteps * kWarp;

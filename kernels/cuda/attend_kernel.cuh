@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/cuda/arguments.cuh"
 #include "kernels/cuda/attend_lane.cuh"
 #include "kernels/cuda/attend_solo.cuh"
 #include "kernels/cuda/attend_tile.cuh"
@@ -37,13 +38,13 @@ __host__ __device__ inline int row_blocks(const AttendKernelArgs& args) {
   return args.chunks * args.shape.kv_heads * args.tiles;
 }
 
-template <int Group>
+template <typename Reader>
 __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
   const auto block = static_cast<int>(blockIdx.x);
   const int batch = block / row_blocks(args);
   const int part = (block - batch * row_blocks(args)) / args.chunks;  // of a batch row
   const int kv_head = part / args.tiles;
-  const int first = (part - kv_head * args.tiles) * Group;
+  const int first = (part - kv_head * args.tiles) * Reader::kGroup;
   BlockWork work;
   work.chunk = block - batch * row_blocks(args) - part * args.chunks;
   work.head = static_cast<std::int64_t>(batch) * args.shape.kv_heads + kv_head;
@@ -52,7 +53,7 @@ __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
   work.key_row = args.key_head_rows > 0 ? work.head * args.key_head_rows : work.row;
   work.first_query =
       (static_cast<std::int64_t>(batch) * args.shape.kv_heads + kv_head) * args.group + first;
-  work.queries = min(Group, args.group - first);
+  work.queries = min(Reader::kGroup, args.group - first);
   work.entries = head.entries;
   work.packed_keys = head.packed_keys;
   work.packed_values = head.packed_values;
@@ -62,7 +63,7 @@ __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
     const int page = args.pages.page;
     visible = min(args.pages.count, (head.entries + page - 1) / page) * page;
   }
-  const int length = chunk_length(visible, args.most_chunks);
+  const int length = chunk_length(visible, args.most_chunks, Reader::kChunkUnit);
   work.chunks = (visible + length - 1) / length;
   work.begin = work.chunk * length;
   work.end = min(visible, work.begin + length);
@@ -74,6 +75,7 @@ __global__ void __launch_bounds__(Reader::kThreads, Reader::kBlocks)
     attend_kernel(const __grid_constant__ AttendKernelArgs args) {
   extern __shared__ __align__(16) float shared[];
   allow_next();
+  fetch_arguments(args);
   wait_for_inputs();
   if (static_cast<int>(blockIdx.x) >= args.batch * row_blocks(args)) {
     return;  // it kept small blocks from crowding on a multiprocessor that the next kernel wants
@@ -81,7 +83,7 @@ __global__ void __launch_bounds__(Reader::kThreads, Reader::kBlocks)
   // Kept here rather than in registers: much of it is needed at the end alone.
   __shared__ BlockWork work;
   if (threadIdx.x == 0) {
-    work = block_work<Reader::kGroup>(args);
+    work = block_work<Reader>(args);
   }
   __syncthreads();
   if (work.chunk >= work.chunks) {

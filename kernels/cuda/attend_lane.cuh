@@ -12,6 +12,7 @@ namespace kvg::kernels {
 template <FormClass Keys, FormClass Values, int C, int Group, bool Paged>
 struct AttendLane : LaneScores<Keys, Values, C, Group, Paged> {
   static constexpr int kGroup = Group;
+  static constexpr int kChunkUnit = kMinChunk;
   using LaneScores<Keys, Values, C, Group, Paged>::kThreads;
   static constexpr int kWarps = kThreads / kWarp;
   static constexpr int kBlocks = lane_blocks({Keys, Values}, Group);  ///< of a multiprocessor

@@ -1,3 +1,4 @@
+#include "kernels/cuda/arguments.cuh"
 #include "kernels/cuda/attend_block.cuh"
 #include "kernels/cuda/attend_merge.cuh"
 
@@ -52,11 +53,9 @@ struct ChunkShares {
   }
 };
 
-// A block a query. A lane takes four channels, and the warps share the chunks.
-__global__ void __launch_bounds__(kMergeThreads, 7) merge_kernel(MergeArgs args) {
-  __shared__ __align__(16) float results[kMergeWarps * kMostHeadDim];
-  allow_next();
-  wait_for_inputs();
+// The result of the block's query, of `present` chunks. A lane takes four channels, and the warps
+// share the chunks. `results`: [kMergeWarps][head_dim]; it is in the first row in the end.
+__device__ inline void merge_query(const MergeArgs& args, int present, float* results) {
   constexpr int kAhead = 4;  // parts on their way at once
   const int dim = args.head_dim;
   const int stride = partial_floats(dim);
@@ -71,11 +70,11 @@ __global__ void __launch_bounds__(kMergeThreads, 7) merge_kernel(MergeArgs args)
 #pragma unroll
       for (int k = 0; k < kAhead; ++k) {
         const int chunk = first + k * kMergeWarps;
-        if (channel < dim && chunk < args.chunks) {
+        if (channel < dim && chunk < present) {
           part[k] = *reinterpret_cast<const float4*>(partials + chunk * stride + channel);
         }
       }
-      const ChunkShares shares(partials + dim, stride, args.chunks);
+      const ChunkShares shares(partials + dim, stride, present);
 #pragma unroll
       for (int k = 0; k < kAhead; ++k) {
         const float share = shares.of(min(first + k * kMergeWarps, kMaxChunks - 1));
@@ -103,9 +102,28 @@ __global__ void __launch_bounds__(kMergeThreads, 7) merge_kernel(MergeArgs args)
   }
   __syncthreads();
   turn_outputs<BlockTeam<kMergeThreads>>(args.transform, results, make_int2(1, dim));
-  for (int i = static_cast<int>(threadIdx.x); i < dim; i += kMergeThreads) {
-    put_element(
-        args.out, args.compute, static_cast<std::int64_t>(blockIdx.x) * dim + i, results[i]);
+}
+
+// A block a query.
+__global__ void __launch_bounds__(kMergeThreads, 7)
+    merge_kernel(const __grid_constant__ MergeArgs args) {
+  __shared__ __align__(16) float results[kMergeWarps * kMostHeadDim];
+  allow_next();
+  fetch_arguments(args);
+  // Code comes from far away as well: the whole way with no chunk first.
+#pragma unroll 1
+  for (int pass = 0; pass < 2; ++pass) {
+    if (pass > 0) {
+      wait_for_inputs();
+    }
+    merge_query(args, pass > 0 ? args.chunks : 0, results);
+    __syncthreads();
+  }
+  for (int i = static_cast<int>(threadIdx.x); i < args.head_dim; i += kMergeThreads) {
+    put_element(args.out,
+                args.compute,
+                static_cast<std::int64_t>(blockIdx.x) * args.head_dim + i,
+                results[i]);
   }
 }
 

@@ -54,6 +54,7 @@ constexpr int solo_blocks(FormPair pair) {
 template <FormClass KeyClass, FormClass ValueClass, int Dim, bool Paged>
 struct AttendSolo {
   static constexpr int kGroup = 1;
+  static constexpr int kChunkUnit = kMinChunk;
   static constexpr int kThreads = 128;
   static constexpr int kWarps = kThreads / kWarp;
   static constexpr int kBlocks = solo_blocks({KeyClass, ValueClass});

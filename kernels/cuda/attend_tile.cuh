@@ -46,6 +46,7 @@ struct AttendTile
   using typename Group::ValuePieces;
   using typename Group::ValuePlaces;
 
+  static constexpr int kChunkUnit = Paged ? kMinChunk : kTileSlots;
   static constexpr bool kKeyScales = has_scales(KeyClass);
   static constexpr bool kValueScales = has_scales(ValueClass);
   using KeyRows = StagedRows<KeyPieces::kRowBytes, Dim, kKeyScales>;

@@ -23,7 +23,6 @@
 namespace kvg::kernels {
 namespace {
 
-constexpr int kMinChunk = 64;
 // Of a large card; a constant, so that sums have the same order on all.
 constexpr int kMultiprocessors = 132;
 

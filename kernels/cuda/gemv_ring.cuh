@@ -35,8 +35,8 @@ inline constexpr int kMostUnderWay = 3;
 inline constexpr int kCopyWarps = 4;
 
 /// Most projections of a chain: what stands between the attention of one layer and of the next, and
-/// one that goes beside it.
-inline constexpr int kMostLinks = 5;
+/// two that go beside it.
+inline constexpr int kMostLinks = 6;
 
 /// Projections to be run one after another by one kernel.
 template <typename T>
@@ -119,7 +119,8 @@ class RingFiller {
         lane_(static_cast<int>(threadIdx.x) % kWarp),
         row_(warp * kOwnRows + lane_),
         room_(room + row_ * kStagePitch),
-        oldest_{stages - kMostUnderWay, 1} {}
+        oldest_{stages - kMostUnderWay, 1},
+        policy_(read_once_policy()) {}
 
   __device__ void fill(const typename ChainArgs<T>::Link& link) {
     const Projection<T>& projection = link.projection;
@@ -152,8 +153,11 @@ class RingFiller {
       }
       __syncwarp();
       if (present) {
-        load_bytes(
-            room_ + place_.stage * kStageBytes, from + column, bytes, ring_.full[place_.stage]);
+        load_bytes(room_ + place_.stage * kStageBytes,
+                   from + column,
+                   bytes,
+                   ring_.full[place_.stage],
+                   policy_);
       }
       place_.advance(1, stages_);
       oldest_.advance(1, stages_);
@@ -167,6 +171,7 @@ class RingFiller {
   unsigned char* room_;  ///< for it in the first stage
   RingPlace place_;
   RingPlace oldest_;  ///< kMostUnderWay before; at first of a turn that is over
+  std::uint64_t policy_;
 };
 
 /// What one of the other warps has of the ring: every kTeams-th step, some lines of each row.

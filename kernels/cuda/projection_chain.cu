@@ -165,7 +165,7 @@ void ProjectionChain::launch_chain() {
 
 bool ProjectionChain::flush_before(const AttendArgs& args) {
   const auto is_apart = [&](const Link& link) {
-    return std::holds_alternative<ProjectArgs>(link.args) && link.out.data != args.query &&
+    return !std::holds_alternative<QkvArgs>(link.args) && link.out.data != args.query &&
            link.in.data != args.out;
   };
   const auto first_apart = std::find_if_not(links_.rbegin(), links_.rend(), is_apart).base();

@@ -73,6 +73,27 @@ __device__ inline void load_box(void* shared,
       : "memory");
 }
 
+/// For copies of what is not read again before everything else is.
+__device__ inline std::uint64_t read_once_policy() {
+  std::uint64_t policy = 0;
+  asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+  return policy;
+}
+
+/// load_bytes() with a policy of the second-level cache.
+__device__ inline void load_bytes(
+    void* shared, const void* from, unsigned bytes, std::uint64_t& arrived, std::uint64_t policy) {
+  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], "
+      "[%1], %2, [%3], %4;" ::"r"(to),
+      "l"(from),
+      "r"(bytes),
+      "r"(barrier_address(arrived)),
+      "l"(policy)
+      : "memory");
+}
+
 /// A multiple of 16 bytes from and to multiples of 16.
 __device__ inline void load_bytes(void* shared,
                                   const void* from,
