@@ -13,9 +13,13 @@ namespace kvg::kernels {
 inline constexpr int kMaxChunks = 128;
 /// Entries that a chunk has at least, and most of a page.
 inline constexpr int kMinChunk = 64;
-/// Bytes of rows on their way in a block that leaves room beside it, and what it has in all.
-inline constexpr int kSmallRoom = 32 * 1024;
-inline constexpr int kSmallBytes = kSmallRoom + 7 * 1024;
+/// Warps of a block of tiles that leaves room beside it, and bytes of rows of 16 bits on their way
+/// in one: a tile of keys and one of values for each warp.
+inline constexpr int kSmallWarps = 4;
+constexpr int small_room(int head_dim) {
+  constexpr int kTileElements = 2 * 16;
+  return kSmallWarps * kTileElements * head_dim * 2;
+}
 inline constexpr float kLog2E = 1.4426950408889634F;
 
 /// A group's scale as it is stored.

@@ -77,6 +77,7 @@ class TileStages {
   /// `room`: kBytes of this warp. `full`: its barriers; ready once the warp has met.
   __device__ TileStages(std::uint8_t* room, std::uint64_t* full) : room_(room), full_(full) {
 #if __CUDA_ARCH__ >= 900
+    policy_ = read_once_policy();
     if (threadIdx.x % kWarp == 0) {
 #pragma unroll 1
       for (int stage = 0; stage < Stages; ++stage) {
@@ -103,7 +104,8 @@ class TileStages {
       load_bytes(filling() + copy.to,
                  copy.from + static_cast<std::int64_t>(slot) * copy.row_bytes,
                  own,
-                 full_[filling_]);
+                 full_[filling_],
+                 policy_);
     }
 #endif
     filling_ = filling_ + 1 < Stages ? filling_ + 1 : 0;
@@ -128,6 +130,7 @@ class TileStages {
  private:
   std::uint8_t* room_;
   std::uint64_t* full_;
+  std::uint64_t policy_ = 0;
   int filling_ = 0;
   int reading_ = 0;
   unsigned parity_ = 0;

@@ -15,12 +15,12 @@ constexpr bool is_wide(FormClass keys, FormClass values) {
   return bits_of(keys) == 16 && bits_of(values) == 16;
 }
 constexpr int tile_threads(FormClass keys, FormClass values, bool small) {
-  return small ? 128 : is_wide(keys, values) ? 384 : 512;
+  return small ? kSmallWarps * kWarp : is_wide(keys, values) ? 384 : 512;
 }
 /// Bytes of rows on their way: what few warps, or rows of 16 bits, keep the memory of an H200 busy
 /// with.
-constexpr int tile_room(FormClass keys, FormClass values, bool small) {
-  return small ? kSmallRoom : (is_wide(keys, values) ? 96 : 192) * 1024;
+constexpr int tile_room(FormClass keys, FormClass values, int head_dim, bool small) {
+  return small ? small_room(head_dim) : (is_wide(keys, values) ? 96 : 192) * 1024;
 }
 
 template <FormClass KeyClass, FormClass ValueClass, int Dim, bool Paged, bool Small>
@@ -52,7 +52,7 @@ struct AttendTile
   using KeyRows = StagedRows<KeyPieces::kRowBytes, Dim, kKeyScales>;
   using ValueRows = StagedRows<ValuePieces::kRowBytes, Dim, kValueScales>;
   static constexpr int kStageBytes = std::max(KeyRows::kBytes, ValueRows::kBytes);
-  static constexpr int kWarpRoom = tile_room(KeyClass, ValueClass, Small) / (kThreads / kWarp);
+  static constexpr int kWarpRoom = tile_room(KeyClass, ValueClass, Dim, Small) / (kThreads / kWarp);
   static constexpr int kStages = std::clamp(kWarpRoom / kStageBytes, 2, 16);
   using Stages = TileStages<kStageBytes, kStages>;
   /// Bytes behind the queries.

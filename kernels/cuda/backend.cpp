@@ -266,9 +266,9 @@ void CudaBackend::attend(const AttendArgs& args) {
   const auto partials = reserved(workspace_,
                                  &WorkspacePlan::partials,
                                  attend_partial_bytes(args.shape, args.batch, args.kv.capacity));
-  const bool room =
+  const int taken =
       decode_attend(target_, compute_, args, static_cast<float*>(partials), accompanied);
-  chain_.start_beside(room);
+  chain_.start_beside(taken);
 }
 
 void CudaBackend::prefill_attend(const PrefillAttendArgs& args) {

@@ -264,7 +264,7 @@ std::size_t attend_partial_bytes(const HeadShape& shape, int batch, std::int64_t
          static_cast<std::size_t>(partial_floats(shape.head_dim));
 }
 
-bool decode_attend(
+int decode_attend(
     const Target& target, DType compute, const AttendArgs& args, float* scratch, bool accompanied) {
   // Other sizes would share out as well, but none is tested.
   dispatch_head_dim("decode attention", args.shape.head_dim, [](auto) {});
@@ -283,7 +283,9 @@ bool decode_attend(
                   .head_dim = args.shape.head_dim,
                   .transform = args.kv.values.form.transform});
   }
-  return kernel_args.small;
+  // Rows, queries and the rest.
+  constexpr int kBeside = 7 * 1024;
+  return kernel_args.small ? small_room(args.shape.head_dim) + kBeside : 0;
 }
 
 }  // namespace kvg::kernels

@@ -46,9 +46,9 @@ void place_qkv(const Target& target, DType compute, const QkvArgs& args, const v
 [[nodiscard]] std::size_t attend_partial_bytes(const HeadShape& shape,
                                                int batch,
                                                std::int64_t entries);
-/// `accompanied`: projections go beside it, which its blocks leave room for if they can. True when
-/// they do, for blocks that take kSmallBytes of shared memory less than a multiprocessor has.
-bool decode_attend(
+/// `accompanied`: projections go beside it, which its blocks leave room for if they can. Returns
+/// the shared memory that its blocks then take, else 0.
+int decode_attend(
     const Target& target, DType compute, const AttendArgs& args, float* scratch, bool accompanied);
 
 /// f16 and bf16, on the matrix units.

@@ -144,8 +144,8 @@ void ProjectionChain::launch_chain() {
   const auto staged = static_cast<std::size_t>(chain.staged);
   chain.stages = ring_stages(target_.shared_bytes, rows, staged);
   // A part of it goes beside a block of attention, where that leaves a ring.
-  const int beside = ring_stages(target_.shared_bytes - kSmallBytes, rows, staged);
-  if (beside_ && beside >= kFewStages) {
+  const int beside = ring_stages(target_.shared_bytes - beside_, rows, staged);
+  if (beside >= kFewStages) {
     chain.stages = beside;
   }
   chain.rows = rows;
@@ -194,7 +194,7 @@ void ProjectionChain::flush() {
   }
   links_.clear();
   ahead_ = 0;
-  beside_ = false;
+  beside_ = 0;
   tells_ = false;
 }
 

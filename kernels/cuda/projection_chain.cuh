@@ -28,9 +28,9 @@ class ProjectionChain {
   /// The same before attention, which is enqueued next: projections at the end that it has nothing
   /// to do with go beside it, as soon as those before it are done. True when there are such.
   [[nodiscard]] bool flush_before(const AttendArgs& args);
-  /// What is enqueued next starts while attention runs, whose blocks leave room for its own if
-  /// `room`.
-  void start_beside(bool room) { beside_ = room; }
+  /// What is enqueued next starts while attention runs, beside blocks of it that take this much
+  /// shared memory; 0: when they are gone.
+  void start_beside(int bytes) { beside_ = bytes; }
 
  private:
   /// Bytes that a projection reads or writes and another one may touch too.
@@ -57,8 +57,8 @@ class ProjectionChain {
   CudaWorkspace* const& workspace_;
   std::vector<Link> links_;
   std::size_t ahead_ = 0;  ///< of these, that go beside the kernel enqueued last
-  bool beside_ = false;
-  bool tells_ = false;  ///< the chain to be enqueued next tells those that go beside attention
+  int beside_ = 0;         ///< bytes of shared memory
+  bool tells_ = false;     ///< the chain to be enqueued next tells those that go beside attention
 };
 
 }  // namespace kvg::kernels
