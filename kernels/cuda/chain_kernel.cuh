@@ -37,8 +37,8 @@ class Finisher {
 
   // For the round that starts with tile `from`.
   __device__ void foresee(int from) {
-    const int unit = (from << tiles_.shift) + own_;
-    finishes_ = input_ < link_.projection.gemv.rows && unit < tiles_.units;
+    const int unit = tiles_.unit(from + (own_ >> tiles_.shift), own_ & ((1 << tiles_.shift) - 1));
+    finishes_ = input_ < link_.projection.gemv.rows && unit >= 0;
     if (finishes_) {
       prospect_ = link_.projection.foresee(tiles_.first + unit, input_);
     }

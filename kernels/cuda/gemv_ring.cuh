@@ -59,18 +59,27 @@ struct ChainArgs {
   unsigned* arrivals = nullptr;  ///< kChainArrivals, multiples of the blocks between launches
 };
 
-/// How a block's units fall into tiles: whole ones, and the rest.
+/// How a block's units fall into tiles: as few as take them, all alike but for the last, since what
+/// is under way is counted in steps of tiles.
 struct Tiles {
   int first;
   int units;
-  int shift;  // log2 of the units of a whole tile
+  int shift;  ///< log2 of the units that a tile has room for
   int count;
+  int each;  ///< units of a tile
 
   __device__ Tiles(bool paired, int2 first_count)
       : first(first_count.x),
         units(first_count.y),
         shift(paired ? 2 : 3),
-        count((units + (1 << shift) - 1) >> shift) {}
+        count((units + (1 << shift) - 1) >> shift),
+        each((units + count - 1) / max(count, 1)) {}
+
+  /// The unit at a place of a tile, counted from the first; -1 for none.
+  [[nodiscard]] __device__ int unit(int tile, int place) const {
+    const int at = tile * each + place;
+    return place < each && at < units ? at : -1;
+  }
 };
 
 template <typename T>
@@ -126,15 +135,15 @@ class RingFiller {
     const Projection<T>& projection = link.projection;
     const Tiles tiles = tiles_of(projection);
     const int which = row_ >> tiles.shift;
-    int own = row_ & ((1 << tiles.shift) - 1);
+    const int own = row_ & ((1 << tiles.shift) - 1);
     for (int tile = 0; tile < tiles.count; ++tile) {
-      const bool present = lane_ < kOwnRows && own < tiles.units;
-      const int row = present ? projection.row(tiles.first + own, which) : 0;
+      const int unit = tiles.unit(tile, own);
+      const bool present = lane_ < kOwnRows && unit >= 0;
+      const int row = present ? projection.row(tiles.first + unit, which) : 0;
       fill_tile(link,
                 static_cast<const T*>(projection.gemv.weight) +
                     static_cast<std::size_t>(row) * projection.gemv.length,
                 present);
-      own += 1 << tiles.shift;
     }
   }
 
