@@ -7,22 +7,6 @@
 namespace kvg::kernels::cpu {
 namespace {
 
-typedef double Doubles __attribute__((vector_size(64)));
-typedef std::uint64_t WideBits __attribute__((vector_size(64)));
-typedef float HalfFloats __attribute__((vector_size(32)));
-
-constexpr std::size_t kDoubleLanes = 8;
-
-KVG_INLINE Doubles load_doubles(const float* in, std::size_t count = kDoubleLanes) {
-  HalfFloats lanes = {};
-  std::memcpy(&lanes, in, count == kDoubleLanes ? sizeof(lanes) : count * sizeof(float));
-  return __builtin_convertvector(lanes, Doubles);
-}
-
-KVG_INLINE double sum_of(const Doubles& a) {
-  return ((a[0] + a[1]) + (a[2] + a[3])) + ((a[4] + a[5]) + (a[6] + a[7]));
-}
-
 KVG_INLINE double mean_of(const float* in, std::size_t dim) {
   Doubles sum = {};
   for (std::size_t i = 0; i < dim; i += kDoubleLanes) {
@@ -60,8 +44,8 @@ KVG_INLINE Floats gelu_tanh_of(const Floats& x) {
 // x (1 + erf(x / sqrt(2))) / 2 through erfc(z) = t e^(P(t) - z^2), t = 1 / (1 + z / 2), for z >= 0:
 // a Chebyshev fit with a relative error below 1.2e-7, so that the negative tail keeps its digits.
 KVG_INLINE Floats gelu_of(const Floats& x) {
-  const Bits negative = bits_as<Bits>(x < 0.0F);
-  const Floats z = choose(negative, -x, x) * 0.707106781F;
+  const Ints negative = x < 0.0F;
+  const Floats z = (negative ? -x : x) * 0.707106781F;
   const Floats t = 1.0F / (z * 0.5F + 1.0F);
   Floats p = broadcast(0.17087277F);
   p = p * t - 0.82215223F;
@@ -74,7 +58,7 @@ KVG_INLINE Floats gelu_of(const Floats& x) {
   p = p * t + 1.00002368F;
   p = p * t - 1.26551223F;
   const Floats half_tail = t * exp_of(p - z * z) * 0.5F;
-  return x * choose(negative, half_tail, 1.0F - half_tail);
+  return x * (negative ? half_tail : 1.0F - half_tail);
 }
 
 KVG_INLINE Floats activation_of(Activation activation, const Floats& x) {
@@ -92,33 +76,6 @@ KVG_INLINE Floats activation_of(Activation activation, const Floats& x) {
       return silu_of(x);
   }
   return x;
-}
-
-// e^x for x <= 0 to a few units in the last place of a double; below -700 it is 0.
-KVG_INLINE Doubles exp_of(const Doubles& x) {
-  const WideBits tiny = (WideBits)(x < -700.0);      // NOLINT: the notation of vector types
-  const auto kept = (Doubles)((WideBits)x & ~tiny);  // NOLINT
-  constexpr double kShift = 0x1.8p52;
-  const Doubles shifted = kept * 1.4426950408889634 + kShift;
-  const Doubles n = shifted - kShift;
-  const Doubles r = (kept - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
-  Doubles p = Doubles{} + 1.0 / 39916800.0;
-  const double coefficients[] = {1.0 / 3628800.0,
-                                 1.0 / 362880.0,
-                                 1.0 / 40320.0,
-                                 1.0 / 5040.0,
-                                 1.0 / 720.0,
-                                 1.0 / 120.0,
-                                 1.0 / 24.0,
-                                 1.0 / 6.0,
-                                 0.5,
-                                 1.0,
-                                 1.0};
-  for (const double coefficient : coefficients) {
-    p = p * r + coefficient;
-  }
-  const WideBits scaled = (WideBits)p + ((WideBits)shifted << 52);  // NOLINT
-  return (Doubles)(scaled & ~tiny);                                 // NOLINT
 }
 
 KVG_INLINE float max_of(const float* values, std::size_t count) {
@@ -240,9 +197,8 @@ KVG_CLONES float divergence(const float* reference, const float* logits, int voc
     const Doubles log_q = load_doubles(logits + i) - logits_sum;
     const Doubles p = exp_of(log_p);
     // Where p is 0 the product may be one of 0 and infinity.
-    const auto absent = (WideBits)(p == 0.0);  // NOLINT: the notation of vector types
-    const Doubles gain = p * (log_p - log_q) - p;
-    terms += (Doubles)((WideBits)gain & ~absent) + exp_of(log_q);  // NOLINT
+    const Doubles gain = p == 0.0 ? Doubles{} : p * (log_p - log_q) - p;
+    terms += gain + exp_of(log_q);
   }
   double sum = sum_of(terms);
   for (; i < count; ++i) {

@@ -12,33 +12,13 @@ namespace {
 
 constexpr std::size_t kRowBlock = 4;
 
-// A chunk is one register of a matrix row: 16 elements of f32, or 32 of 16 bits, which widen into
-// two registers, of the even and of the odd elements.
 template <DType kType>
-constexpr std::size_t kParts = kType == DType::kF32 ? 1 : 2;
-
-template <DType kType>
-KVG_INLINE void load_matrix(const void* in, std::size_t index, std::size_t count, Floats* parts) {
+KVG_INLINE Floats load_widened(const void* in, std::size_t index, std::size_t count) {
   if constexpr (kType == DType::kF32) {
-    parts[0] = load_lanes<Floats>(static_cast<const float*>(in) + index, count);
+    return load_lanes<Floats>(static_cast<const float*>(in) + index, count);
   } else {
-    const auto* halves = static_cast<const std::uint16_t*>(in) + index;
-    Bits words = {};
-    std::memcpy(&words, halves, count == 2 * kLanes ? sizeof(words) : 2 * count);
-    parts[0] = widen_upper<kType>(words << 16);
-    parts[1] = widen_upper<kType>(words & 0xffff0000U);
-  }
-}
-
-template <DType kType>
-KVG_INLINE void load_vector(const float* in, std::size_t count, Floats* parts) {
-  if constexpr (kType == DType::kF32) {
-    parts[0] = load_lanes<Floats>(in, count);
-  } else {
-    Floats pair[2] = {};
-    std::memcpy(&pair, in, count == 2 * kLanes ? sizeof(pair) : count * sizeof(float));
-    parts[0] = even_lanes(pair[0], pair[1]);
-    parts[1] = odd_lanes(pair[0], pair[1]);
+    return widen_lanes<kType>(
+        load_lanes<Halves>(static_cast<const std::uint16_t*>(in) + index, count));
   }
 }
 
@@ -51,17 +31,14 @@ struct Block {
   Floats sums[kVectors][kRowBlock];
 
   KVG_INLINE void add(std::size_t k, std::size_t count) {
-    Floats weights[kRowBlock][kParts<kType>];
+    Floats weights[kRowBlock];
     for (std::size_t i = 0; i < kRowBlock; ++i) {
-      load_matrix<kType>(matrix, starts[i] + k, count, weights[i]);
+      weights[i] = load_widened<kType>(matrix, starts[i] + k, count);
     }
     for (std::size_t v = 0; v < kVectors; ++v) {
-      Floats x[kParts<kType>];
-      load_vector<kType>(vectors + v * in + k, count, x);
+      const auto x = load_lanes<Floats>(vectors + v * in + k, count);
       for (std::size_t i = 0; i < kRowBlock; ++i) {
-        for (std::size_t part = 0; part < kParts<kType>; ++part) {
-          sums[v][i] += weights[i][part] * x[part];
-        }
+        sums[v][i] += weights[i] * x;
       }
     }
   }
@@ -79,10 +56,9 @@ KVG_INLINE void multiply_block(const MatvecArgs& args, std::size_t row, std::siz
   for (std::size_t i = 0; i < kRowBlock; ++i) {
     block.starts[i] = (row + i < rows ? row + i : rows - 1) * args.in;
   }
-  constexpr std::size_t kChunk = kLanes * kParts<kType>;
   std::size_t k = 0;
-  for (; k + kChunk <= args.in; k += kChunk) {
-    block.add(k, kChunk);
+  for (; k + kLanes <= args.in; k += kLanes) {
+    block.add(k, kLanes);
   }
   if (k < args.in) {
     block.add(k, args.in - k);
@@ -114,27 +90,13 @@ KVG_INLINE void multiply(const MatvecArgs& args) {
 }
 
 template <DType kType>
-KVG_INLINE void widen_chunk(float* out, const void* in, std::size_t index, std::size_t count) {
-  Floats parts[kParts<kType>];
-  load_matrix<kType>(in, index, count, parts);
-  if constexpr (kType == DType::kF32) {
-    store_lanes(out + index, parts[0], count);
-  } else {
-    const Floats pair[2] = {interleaved_low(parts[0], parts[1]),
-                            interleaved_high(parts[0], parts[1])};
-    std::memcpy(out + index, &pair, count == 2 * kLanes ? sizeof(pair) : count * sizeof(float));
-  }
-}
-
-template <DType kType>
 KVG_INLINE void widen_all(float* out, const void* in, std::size_t count) {
-  constexpr std::size_t kChunk = kLanes * kParts<kType>;
   std::size_t i = 0;
-  for (; i + kChunk <= count; i += kChunk) {
-    widen_chunk<kType>(out, in, i, kChunk);
+  for (; i + kLanes <= count; i += kLanes) {
+    store_lanes(out + i, load_widened<kType>(in, i, kLanes));
   }
   if (i < count) {
-    widen_chunk<kType>(out, in, i, count - i);
+    store_lanes(out + i, load_widened<kType>(in, i, count - i), count - i);
   }
 }
 

@@ -8,30 +8,6 @@
 namespace kvg::kernels::cpu {
 namespace {
 
-typedef double Doubles __attribute__((vector_size(64)));
-typedef std::uint64_t WideBits __attribute__((vector_size(64)));
-typedef float HalfFloats __attribute__((vector_size(32)));
-
-constexpr std::size_t kDoubleLanes = 8;
-
-KVG_INLINE Doubles load(const double* in, std::size_t count) {
-  return load_lanes<Doubles>(in, count == kDoubleLanes ? kLanes : count);
-}
-
-KVG_INLINE Doubles load(const float* in, std::size_t count) {
-  HalfFloats lanes = {};
-  std::memcpy(&lanes, in, count == kDoubleLanes ? sizeof(lanes) : count * sizeof(float));
-  return __builtin_convertvector(lanes, Doubles);
-}
-
-KVG_INLINE void store(double* out, const Doubles& lanes, std::size_t count) {
-  std::memcpy(out, &lanes, count == kDoubleLanes ? sizeof(lanes) : count * sizeof(double));
-}
-
-KVG_INLINE double sum_of(const Doubles& a) {
-  return ((a[0] + a[1]) + (a[2] + a[3])) + ((a[4] + a[5]) + (a[6] + a[7]));
-}
-
 // Calls work(first, count) for pieces of a vector each; all but the last are whole.
 template <typename Work>
 KVG_INLINE void in_pieces(std::size_t count, const Work& work) {
@@ -42,32 +18,6 @@ KVG_INLINE void in_pieces(std::size_t count, const Work& work) {
   if (i < count) {
     work(i, count - i);
   }
-}
-
-// e^x for x <= 0; below -708 it is 0. The series to x^13 on [-ln 2 / 2, ln 2 / 2] leaves 4e-18.
-KVG_INLINE Doubles exp_of(const Doubles& x) {
-  const auto low = (WideBits)(x < -708.0);  // NOLINT: the notation of vector types
-  const Doubles kept = low ? Doubles{} : x;
-  // Adding 1.5 x 2^52 leaves the nearest integer in the low bits.
-  const Doubles shifted = kept * 1.4426950408889634 + 6755399441055744.0;
-  const Doubles n = shifted - 6755399441055744.0;
-  const Doubles r = (kept - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
-  Doubles p = Doubles{} + 1.0 / 6227020800.0;
-  p = p * r + 1.0 / 479001600.0;
-  p = p * r + 1.0 / 39916800.0;
-  p = p * r + 1.0 / 3628800.0;
-  p = p * r + 1.0 / 362880.0;
-  p = p * r + 1.0 / 40320.0;
-  p = p * r + 1.0 / 5040.0;
-  p = p * r + 1.0 / 720.0;
-  p = p * r + 1.0 / 120.0;
-  p = p * r + 1.0 / 24.0;
-  p = p * r + 1.0 / 6.0;
-  p = p * r + 0.5;
-  p = p * r + 1.0;
-  p = p * r + 1.0;
-  const WideBits scaled = (WideBits)p + ((WideBits)shifted << 52);  // NOLINT: likewise
-  return low ? Doubles{} : (Doubles)scaled;                         // NOLINT: likewise
 }
 
 // What lies beyond a row's end counts as e^-infinity.
@@ -85,8 +35,8 @@ KVG_INLINE double exponentials_of(
   Doubles sum = {};
   in_pieces(
       count, [&](std::size_t i, std::size_t lanes) __attribute__((always_inline)) {
-        const Doubles e = without_end(exp_of((load(in + i, lanes) - max) * scale), lanes);
-        store(out + i, e, lanes);
+        const Doubles e = without_end(exp_of((load_doubles(in + i, lanes) - max) * scale), lanes);
+        store_lanes(out + i, e, lanes);
         sum += e;
       });
   return sum_of(sum);
@@ -96,7 +46,8 @@ template <typename T>
 KVG_INLINE void add_scaled_of(double* out, const T* in, double factor, std::size_t count) {
   in_pieces(
       count, [&](std::size_t i, std::size_t lanes) __attribute__((always_inline)) {
-        store(out + i, load(out + i, lanes) + load(in + i, lanes) * factor, lanes);
+        store_lanes(
+            out + i, load_doubles(out + i, lanes) + load_doubles(in + i, lanes) * factor, lanes);
       });
 }
 
@@ -105,7 +56,7 @@ KVG_INLINE double dot_of(const A* a, const float* b, std::size_t count) {
   Doubles sum = {};
   in_pieces(
       count, [&](std::size_t i, std::size_t lanes) __attribute__((always_inline)) {
-        sum += load(a + i, lanes) * load(b + i, lanes);
+        sum += load_doubles(a + i, lanes) * load_doubles(b + i, lanes);
       });
   return sum_of(sum);
 }
@@ -173,9 +124,8 @@ KVG_CLONES double absolute_sum(const float* values, std::size_t count) {
   Doubles sum = {};
   in_pieces(
       count, [&](std::size_t i, std::size_t lanes) __attribute__((always_inline)) {
-        const Doubles x = load(values + i, lanes);
-        const auto negative = (WideBits)(x < 0.0);  // NOLINT: the notation of vector types
-        sum += negative ? -x : x;
+        const Doubles x = load_doubles(values + i, lanes);
+        sum += x < 0.0 ? -x : x;
       });
   return sum_of(sum);
 }
@@ -187,12 +137,10 @@ KVG_CLONES double upper_bound(const float* a,
   Doubles sum = {};
   in_pieces(
       count, [&](std::size_t i, std::size_t lanes) __attribute__((always_inline)) {
-        const Doubles x = load(a + i, lanes);
-        const Doubles with_low = x * load(low + i, lanes);
-        const Doubles with_high = x * load(high + i, lanes);
-        const auto is_lower =
-            (WideBits)(with_low < with_high);  // NOLINT: the notation of vector types
-        sum += is_lower ? with_high : with_low;
+        const Doubles x = load_doubles(a + i, lanes);
+        const Doubles with_low = x * load_doubles(low + i, lanes);
+        const Doubles with_high = x * load_doubles(high + i, lanes);
+        sum += with_low < with_high ? with_high : with_low;
       });
   return sum_of(sum);
 }
