@@ -13,8 +13,10 @@
 // processors have no levels.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(KVG_SANITIZED)
 #define KVG_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define KVG_HAS_F16C (__builtin_cpu_supports("f16c") != 0)
 #else
 #define KVG_CLONES
+#define KVG_HAS_F16C false
 #endif
 #define KVG_INLINE inline __attribute__((always_inline))
 
@@ -29,6 +31,7 @@ typedef std::int32_t Ints __attribute__((vector_size(32)));
 typedef double Doubles __attribute__((vector_size(32)));
 typedef std::uint64_t WideBits __attribute__((vector_size(32)));
 typedef std::uint16_t Halves __attribute__((vector_size(16)));
+typedef std::uint64_t Pair __attribute__((vector_size(16)));
 typedef float Quad __attribute__((vector_size(16)));
 
 inline constexpr std::size_t kLanes = sizeof(Floats) / sizeof(float);
@@ -66,8 +69,19 @@ KVG_INLINE Floats broadcast(float value) {
   return Floats{} + value;
 }
 
-template <DType kType>
+/// `kF16c`: by the instruction for it, which some processors below x86-64-v3 lack.
+template <DType kType, bool kF16c>
 KVG_INLINE Floats widen_lanes(const Halves& halves) {
+#ifdef __x86_64__
+  if constexpr (kType == DType::kF16 && kF16c) {
+    const auto both = bits_as<Pair>(halves);
+    Quad low;
+    Quad high;
+    asm("vcvtph2ps %1, %0" : "=x"(low) : "x"(both));
+    asm("vcvtph2ps %1, %0" : "=x"(high) : "x"(__builtin_shufflevector(both, both, 1, 0)));
+    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+  }
+#endif
   const Bits bits = __builtin_convertvector(halves, Bits);
   if constexpr (kType == DType::kBF16) {
     return bits_as<Floats>(bits << 16);
