@@ -141,7 +141,8 @@ constexpr bool class_has_tiles(FormClass form_class, std::index_sequence<Classes
           ...);
 }
 
-// Matrix units read this side: there is a kernel, and a lane's piece of a row has one scale.
+// Matrix units read this side: there is a kernel, which turns no rows without scales, and a lane's
+// piece of a row has one scale.
 bool fits_tiles(const StoredSide& side, FormClass form_class, int head_dim) {
   constexpr auto kAll = std::make_index_sequence<kFormClasses>{};
   bool compiled = false;
@@ -150,7 +151,8 @@ bool fits_tiles(const StoredSide& side, FormClass form_class, int head_dim) {
   });
   // The largest piece has 16 bytes, levels' 8.
   const int piece = std::min(head_dim / 4, (is_table(form_class) ? 64 : 128) / side.form.bits);
-  return compiled && (side.form.group == 0 || side.form.group % piece == 0);
+  return compiled && (has_scales(form_class) || side.form.transform == Transform::kNone) &&
+         (side.form.group == 0 || side.form.group % piece == 0);
 }
 
 bool fits_solo(const StoredSide& side, FormClass form_class, int head_dim) {
