@@ -69,6 +69,10 @@ KVG_INLINE Floats broadcast(float value) {
   return Floats{} + value;
 }
 
+KVG_INLINE Floats joined(const Quad& low, const Quad& high) {
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+}
+
 /// `kF16c`: by the instruction for it, which some processors below x86-64-v3 lack.
 template <DType kType, bool kF16c>
 KVG_INLINE Floats widen_lanes(const Halves& halves) {
@@ -79,13 +83,15 @@ KVG_INLINE Floats widen_lanes(const Halves& halves) {
     Quad high;
     asm("vcvtph2ps %1, %0" : "=x"(low) : "x"(both));
     asm("vcvtph2ps %1, %0" : "=x"(high) : "x"(__builtin_shufflevector(both, both, 1, 0)));
-    return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+    return joined(low, high);
   }
 #endif
-  const Bits bits = __builtin_convertvector(halves, Bits);
   if constexpr (kType == DType::kBF16) {
-    return bits_as<Floats>(bits << 16);
+    const Halves low = __builtin_shufflevector(Halves{}, halves, 0, 8, 1, 9, 2, 10, 3, 11);
+    const Halves high = __builtin_shufflevector(Halves{}, halves, 4, 12, 5, 13, 6, 14, 7, 15);
+    return joined(bits_as<Quad>(low), bits_as<Quad>(high));
   }
+  const Bits bits = __builtin_convertvector(halves, Bits);
   // Of f16's three cases none touches an f32 subnormal, which x86 handles a hundred times slower:
   // a normal moves its exponent by 112; a subnormal becomes 2^-14 (1 + m), less 2^-14; infinity
   // and NaN move by 224.
