@@ -20,6 +20,10 @@ constexpr int small_room(int head_dim) {
   constexpr int kTileElements = 2 * 16;
   return kSmallWarps * kTileElements * head_dim * 2;
 }
+/// What such a block takes of its multiprocessor's shared memory: rows, queries and the rest.
+constexpr int small_bytes(int head_dim) {
+  return small_room(head_dim) + 7 * 1024;
+}
 inline constexpr float kLog2E = 1.4426950408889634F;
 
 /// A group's scale as it is stored.

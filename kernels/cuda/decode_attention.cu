@@ -285,9 +285,7 @@ int decode_attend(
                   .head_dim = args.shape.head_dim,
                   .transform = args.kv.values.form.transform});
   }
-  // Rows, queries and the rest.
-  constexpr int kBeside = 7 * 1024;
-  return kernel_args.small ? small_room(args.shape.head_dim) + kBeside : 0;
+  return kernel_args.small ? small_bytes(args.shape.head_dim) : 0;
 }
 
 }  // namespace kvg::kernels

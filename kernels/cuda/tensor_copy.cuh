@@ -80,7 +80,7 @@ __device__ inline std::uint64_t read_once_policy() {
   return policy;
 }
 
-/// load_bytes() with a policy of the second-level cache.
+/// A multiple of 16 bytes from and to multiples of 16; `policy`: of the second-level cache.
 __device__ inline void load_bytes(
     void* shared, const void* from, unsigned bytes, std::uint64_t& arrived, std::uint64_t policy) {
   const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
@@ -91,21 +91,6 @@ __device__ inline void load_bytes(
       "r"(bytes),
       "r"(barrier_address(arrived)),
       "l"(policy)
-      : "memory");
-}
-
-/// A multiple of 16 bytes from and to multiples of 16.
-__device__ inline void load_bytes(void* shared,
-                                  const void* from,
-                                  unsigned bytes,
-                                  std::uint64_t& arrived) {
-  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
-  asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
-          "r"(to),
-      "l"(from),
-      "r"(bytes),
-      "r"(barrier_address(arrived))
       : "memory");
 }
 
