@@ -13,16 +13,20 @@ namespace kvg::kernels {
 inline constexpr int kMaxChunks = 128;
 /// Entries that a chunk has at least, and most of a page.
 inline constexpr int kMinChunk = 64;
+/// Slots of a tile, which matrix units take at once.
+inline constexpr int kTileSlots = 16;
+
 /// Warps of a block of tiles that leaves room beside it, and bytes of rows of 16 bits on their way
 /// in one: a tile of keys and one of values for each warp.
 inline constexpr int kSmallWarps = 4;
 constexpr int small_room(int head_dim) {
-  constexpr int kTileElements = 2 * 16;
-  return kSmallWarps * kTileElements * head_dim * 2;
+  return kSmallWarps * 2 * kTileSlots * head_dim * 2;
 }
-/// What such a block takes of its multiprocessor's shared memory: rows, queries and the rest.
+/// What a block takes of its multiprocessor's shared memory beside what it asks for.
+inline constexpr int kReservedBytes = 1024;
+/// What a small block takes of it: rows, queries and the rest.
 constexpr int small_bytes(int head_dim) {
-  return small_room(head_dim) + 7 * 1024;
+  return small_room(head_dim) + 32 * head_dim + 512 + kReservedBytes;
 }
 inline constexpr float kLog2E = 1.4426950408889634F;
 

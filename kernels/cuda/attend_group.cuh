@@ -11,8 +11,6 @@
 
 namespace kvg::kernels {
 
-inline constexpr int kTileSlots = 16;
-
 template <FormClass KeyClass, FormClass ValueClass, int Dim, bool Paged, int Threads>
 struct GroupReader {
   static constexpr int kGroup = 8;

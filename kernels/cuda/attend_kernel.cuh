@@ -22,7 +22,7 @@ struct AttendShared {
 };
 
 template <typename Reader>
-__host__ __device__ inline AttendShared attend_shared(int head_dim) {
+__host__ __device__ constexpr AttendShared attend_shared(int head_dim) {
   constexpr int kGroup = Reader::kGroup;
   AttendShared at;
   at.parts = Reader::staged_floats(head_dim);
@@ -73,7 +73,7 @@ __device__ inline BlockWork block_work(const AttendKernelArgs& args) {
 template <typename Reader>
 __global__ void __launch_bounds__(Reader::kThreads, Reader::kBlocks)
     attend_kernel(const __grid_constant__ AttendKernelArgs args) {
-  extern __shared__ __align__(16) float shared[];
+  extern __shared__ __align__(128) float shared[];  // as bulk copies are fastest
   allow_next();
   fetch_arguments(args);
   wait_for_inputs();
@@ -131,8 +131,12 @@ void launch_tiles(const Target& target, const AttendKernelArgs& args) {
   dispatch_head_dim("decode attention", args.shape.head_dim, [&](auto dim) {
     if constexpr (has_tiles<Keys, dim>() && has_tiles<Values, dim>()) {
       if constexpr (fits_beside({Keys, Values})) {
+        using Small = AttendTile<Keys, Values, dim, Paged, true>;
+        static_assert(sizeof(float) * attend_shared<Small>(dim).total + Small::kDeclaredBytes +
+                          kReservedBytes <=
+                      small_bytes(dim));
         if (args.small) {
-          return launch_reader<AttendTile<Keys, Values, dim, Paged, true>>(target, args);
+          return launch_reader<Small>(target, args);
         }
       }
       launch_reader<AttendTile<Keys, Values, dim, Paged, false>>(target, args);

@@ -8,6 +8,7 @@ namespace {
 constexpr int kMergeThreads = 128;
 constexpr int kMergeWarps = kMergeThreads / kWarp;
 constexpr int kMostHeadDim = 256;
+static_assert(kMergeWarps * kMostHeadDim * sizeof(float) == kMergeBytes);
 
 // The shares of chunks in a query's result, as the lanes of a warp have them: those of chunks
 // lane + 32 i.

@@ -17,6 +17,9 @@ struct MergeArgs {
   Transform transform = Transform::kNone;  ///< of the values
 };
 
+/// Shared memory of a block, whatever head_dim is.
+inline constexpr int kMergeBytes = 4096;
+
 /// In order, so that the result does not depend on who came when.
 void merge_chunks(const Target& target, const MergeArgs& args);
 

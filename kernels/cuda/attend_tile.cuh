@@ -57,6 +57,11 @@ struct AttendTile
   using Stages = TileStages<kStageBytes, kStages>;
   /// Bytes behind the queries.
   static constexpr int kRingBytes = kThreads / kWarp * Stages::kBytes;
+  /// Of shared memory that the kernel declares: barriers and its work, in whole lines.
+  static constexpr int kDeclaredBytes =
+      (kThreads / kWarp * kStages * static_cast<int>(sizeof(std::uint64_t)) +
+       static_cast<int>(sizeof(BlockWork)) + 127) /
+      128 * 128;
 
   unsigned key_apart;    ///< of scales, as RowCopy has it
   unsigned value_apart;  ///< likewise

@@ -285,7 +285,8 @@ int decode_attend(
                   .head_dim = args.shape.head_dim,
                   .transform = args.kv.values.form.transform});
   }
-  return kernel_args.small ? small_bytes(args.shape.head_dim) : 0;
+  const int merge_bytes = kernel_args.chunks > 1 ? kMergeBytes + kReservedBytes : 0;
+  return kernel_args.small ? small_bytes(args.shape.head_dim) + merge_bytes : 0;
 }
 
 }  // namespace kvg::kernels

@@ -47,7 +47,7 @@ void place_qkv(const Target& target, DType compute, const QkvArgs& args, const v
                                                int batch,
                                                std::int64_t entries);
 /// `accompanied`: projections go beside it, which its blocks leave room for if they can. Returns
-/// the shared memory that its blocks then take, else 0.
+/// the shared memory that a block of each of its kernels takes then, else 0.
 int decode_attend(
     const Target& target, DType compute, const AttendArgs& args, float* scratch, bool accompanied);
 
