@@ -82,7 +82,7 @@ class CudaBackend final : public Backend {
     proceed();
     const WorkspacePlan plan = lay_out_workspace(target_, compute_, shape);
     auto workspace = std::make_unique<CudaWorkspace>(pool_, plan, shape, workspace_);
-    workspace->clear_arrivals(target_.stream);
+    workspace->prepare(target_.stream);
     return workspace;
   }
 

@@ -12,14 +12,82 @@ inline constexpr int kRoundTiles = 4;
 static_assert(kRoundTiles * kTileRows * kMaxDecodeRows <= kGemvThreads);
 
 // Fewer stages of the ring than these do not keep the memory busy.
-inline constexpr int kFewStages = 4;
+inline constexpr int kFewStages = kMostUnderWay;
 
 inline constexpr int kChainThreads = kGemvThreads + kCopyWarps * kWarp;
+/// Of a thread: what leaves a multiprocessor's others to blocks of attention and of its merge.
+inline constexpr int kChainRegisters = 104;
 
 // Shared memory for the sums of a round.
 constexpr std::size_t round_bytes(int rows) {
   return sizeof(float) * kRoundTiles * kTileRows * kGemvWarps * static_cast<std::size_t>(rows);
 }
+
+// Columns behind the end of a row meet inputs of 0, and what they hold has to be a number.
+__device__ inline void clear_ring(unsigned char* room, int stages) {
+  auto* packs = reinterpret_cast<uint4*>(room);
+  for (std::size_t i = threadIdx.x; i < stages * kStageBytes / sizeof(uint4); i += blockDim.x) {
+    packs[i] = uint4{};
+  }
+  publish_box();
+}
+
+// Counts that run round at twice the blocks of a grid.
+__device__ inline unsigned count_of(const unsigned* arrivals) {
+  unsigned count = 0;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(count) : "l"(arrivals) : "memory");
+  return count;
+}
+
+// Where links leave results for those behind them, in one of two sets of places that chains take in
+// turn: a chain empties the other one, of the chain before. The half that a count of blocks is in
+// tells which; blocks count themselves when others have begun, and between chains all have. The
+// blocks of the grid have to be on the device at once.
+template <typename T>
+class PostSet {
+ public:
+  __device__ explicit PostSet(const ChainArgs<T>& chain) : chain_(chain) {}
+
+  // By all threads, after the chain before; the count is not waited for here.
+  __device__ void begin() {
+    if (chain_.post_bytes > 0) {
+      asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];"
+                   : "=r"(count_)
+                   : "l"(chain_.arrivals)
+                   : "memory");
+    }
+  }
+
+  // Null for an offset of -1.
+  [[nodiscard]] __device__ std::byte* at(int offset) const {
+    return offset < 0 ? nullptr : chain_.post_sets + (is_upper() ? chain_.post_bytes : 0) + offset;
+  }
+
+  // A block its share, which is seen at the end of the kernel.
+  __device__ void empty_other() const {
+    auto* packs = reinterpret_cast<uint4*>(chain_.post_sets + (is_upper() ? 0 : chain_.post_bytes));
+    const int count = chain_.post_bytes / static_cast<int>(sizeof(uint4));
+    const auto first = static_cast<int>(blockIdx.x * kGemvThreads + threadIdx.x);
+    for (int i = first; i < count; i += static_cast<int>(gridDim.x) * kGemvThreads) {
+      packs[i] = {~0U, ~0U, ~0U, ~0U};
+    }
+  }
+
+  // After posts of all others have been seen.
+  __device__ void end() const {
+    if (threadIdx.x == 0 && chain_.post_bytes > 0) {
+      asm volatile("red.relaxed.gpu.global.inc.u32 [%0], %1;" ::"l"(chain_.arrivals),
+                   "r"(2 * gridDim.x - 1)
+                   : "memory");
+    }
+  }
+
+ private:
+  [[nodiscard]] __device__ bool is_upper() const { return count_ >= gridDim.x; }
+
+  const ChainArgs<T>& chain_;
+  unsigned count_ = 0;
+};
 
 // What a thread finishes of a link: of every round of tiles the same place.
 template <typename T>
@@ -27,8 +95,9 @@ class Finisher {
  public:
   using Link = typename ChainArgs<T>::Link;
 
-  __device__ explicit Finisher(const Link& link)
+  __device__ Finisher(const Link& link, const PostSet<T>& posts)
       : link_(link),
+        posts_(posts),
         tiles_(tiles_of(link.projection)),
         own_(static_cast<int>(threadIdx.x) & ((kRoundTiles << tiles_.shift) - 1)),
         input_(static_cast<int>(threadIdx.x) / (kRoundTiles << tiles_.shift)) {}
@@ -40,7 +109,7 @@ class Finisher {
     const int unit = tiles_.unit(from + (own_ >> tiles_.shift), own_ & ((1 << tiles_.shift) - 1));
     finishes_ = input_ < link_.projection.gemv.rows && unit >= 0;
     if (finishes_) {
-      prospect_ = link_.projection.foresee(tiles_.first + unit, input_);
+      prospect_ = link_.projection.foresee(tiles_.first + unit, input_, link_.posts >= 0);
     }
   }
 
@@ -61,67 +130,20 @@ class Finisher {
       }
       return sum;
     };
-    link_.projection.finish(prospect_, total(0), link_.projection.is_paired() ? total(1) : 0.0F);
+    link_.projection.finish(prospect_,
+                            total(0),
+                            link_.projection.is_paired() ? total(1) : 0.0F,
+                            posts_.at(link_.posts));
   }
 
  private:
   const Link& link_;
+  const PostSet<T>& posts_;
   Tiles tiles_;
   int own_;    // unit of a round
   int input_;  // row
   bool finishes_ = false;
   Prospect prospect_;
-};
-
-// Columns behind the end of a row meet inputs of 0, and what they hold has to be a number.
-__device__ inline void clear_ring(unsigned char* room, int stages) {
-  auto* packs = reinterpret_cast<uint4*>(room);
-  for (std::size_t i = threadIdx.x; i < stages * kStageBytes / sizeof(uint4); i += blockDim.x) {
-    packs[i] = uint4{};
-  }
-  publish_box();
-}
-
-// Counts that run round at twice the blocks of a grid.
-__device__ inline unsigned count_of(const unsigned* arrivals) {
-  unsigned count = 0;
-  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(count) : "l"(arrivals) : "memory");
-  return count;
-}
-// After meet(): what all threads wrote is seen with it.
-__device__ inline void count_block(unsigned* arrivals) {
-  asm volatile("red.release.gpu.global.inc.u32 [%0], %1;" ::"l"(arrivals), "r"(2 * gridDim.x - 1)
-               : "memory");
-}
-
-// Where all blocks of the grid meet, which have to be on the device at once. The half that the
-// count is in tells whether the last block has come.
-class GridBarrier {
- public:
-  __device__ explicit GridBarrier(unsigned* arrivals) : arrivals_(arrivals) {}
-
-  // Before the first wait, and after the chain before.
-  __device__ void begin() {
-    if (threadIdx.x == 0 && arrivals_ != nullptr) {
-      upper_ = count_of(arrivals_) >= gridDim.x;
-    }
-  }
-
-  // Every thread sees what all blocks wrote before.
-  __device__ void wait() {
-    meet();
-    if (threadIdx.x == 0) {
-      count_block(arrivals_);
-      while ((count_of(arrivals_) >= gridDim.x) == upper_) {
-      }
-      upper_ = !upper_;
-    }
-    meet();
-  }
-
- private:
-  unsigned* arrivals_;
-  bool upper_ = false;  // half of the count; of thread 0
 };
 
 // The end of a chain as the next one sees it. A block of the next one has its multiprocessor from
@@ -182,7 +204,7 @@ __device__ void run_link(const typename ChainArgs<T>::Link& link,
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kChainThreads, 1)
+__global__ void __maxnreg__(kChainRegisters)
     chain_kernel(const __grid_constant__ ChainArgs<T> given) {
 #if __CUDA_ARCH__ >= 900
   // The next kernel's blocks find their places beside this one's and wait there.
@@ -217,26 +239,26 @@ __global__ void __launch_bounds__(kChainThreads, 1)
   auto* room = reinterpret_cast<float*>(ring_memory + chain.stages * kStageBytes + chain.staged);
   RoundSums sums = {room, room + round_bytes(chain.rows) / sizeof(float)};
   TileReader<T> reader(ring, ring_memory, chain.stages);
-  GridBarrier barrier(chain.arrivals);
+  PostSet<T> posts(chain);
 #pragma unroll 1
   for (int i = 0; i < chain.count; ++i) {
     const auto& link = chain.links[i];
-    Finisher<T> finisher(link);
-    RowStager<T> stager(link.projection.gemv);
     if (i == chain.ahead) {
       wait_for_inputs();
     } else if (i == 0) {
       hear_end(chain.arrivals + 1);
     }
     if (i == 0) {
-      barrier.begin();
+      posts.begin();
     }
-    if (link.waits) {
-      barrier.wait();
-    }
-    stager.stage(x);
+    RowStager<T>(link.projection.gemv, posts.at(link.reads)).stage(x);
+    Finisher<T> finisher(link, posts);
     run_link(link, reader, finisher, x, sums);
+    if (i == 0) {
+      posts.empty_other();
+    }
   }
+  posts.end();
   if (chain.ahead == chain.count) {
     wait_for_inputs();  // this kernel ends after the one before it
   }

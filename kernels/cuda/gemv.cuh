@@ -7,6 +7,7 @@
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/norm.cuh"
 #include "kernels/cuda/ops.cuh"
+#include "kernels/cuda/posts.cuh"
 
 // What the projections of a few rows have in common. They are bound by reading the weights once. A
 // unit is the one or two weight rows whose results belong together; a block owns a contiguous
@@ -31,7 +32,8 @@ struct GemvArgs {
   int rows = 0;
   int length = 0;  ///< elements of a row
   int units = 0;
-  int stride = 0;  ///< elements between staged rows
+  int stride = 0;               ///< elements between staged rows
+  bool last_take_more = false;  ///< units that blocks cannot share evenly: the last ones have them
 };
 
 /// Elements between staged rows: room for zeros up to a multiple of 64, and 64 bytes more than a
@@ -46,7 +48,10 @@ __device__ inline int2 gemv_units(const GemvArgs& args) {
   const auto blocks = static_cast<int>(gridDim.x);
   const int each = args.units / blocks;
   const int more = args.units - each * blocks;
-  return make_int2(block * each + min(block, more), each + (block < more ? 1 : 0));
+  const int from = args.last_take_more ? blocks - more : 0;
+  const int past = block - from;  // blocks that take one more
+  return make_int2(block * each + min(max(past, 0), more),
+                   each + (past >= 0 && past < more ? 1 : 0));
 }
 
 /// By a warp of every block, together: brings the norm's weights near, which depend on nothing.
@@ -67,8 +72,12 @@ __device__ inline void prefetch_norm(const GemvArgs& args) {
 template <typename T>
 class RowStager {
  public:
-  __device__ explicit RowStager(const GemvArgs& args)
-      : args_(args), quads_(args.length % 4 == 0 ? args.length / 4 : 0) {}
+  /// `posts`: where other blocks leave the rows as they are done with them; null: they are there.
+  __device__ explicit RowStager(const GemvArgs& args, const void* posts = nullptr)
+      : args_(args),
+        in_(posts != nullptr ? posts : args.in),
+        awaits_(posts != nullptr),
+        quads_(args.length % 4 == 0 ? args.length / 4 : 0) {}
 
   /// Ends with a barrier.
   __device__ void stage(T* x) {
@@ -76,7 +85,9 @@ class RowStager {
     constexpr int kOfRms = 4 * 4 * kGemvThreads;
     constexpr int kOfLayer = 4 * 3 * kGemvThreads;
     const bool layer = args_.norm.kind == NormKind::kLayer;
-    if (args_.norm.weight == nullptr) {
+    if (args_.norm.weight == nullptr && awaits_) {
+      stage_posts(x);
+    } else if (args_.norm.weight == nullptr) {
       stage_plain(x);
     } else if (args_.rows > 1 || quads_ == 0 || args_.length > (layer ? kOfLayer : kOfRms)) {
       stage_any(x);
@@ -106,8 +117,54 @@ class RowStager {
     }
   }
 
+  // Of an input row, which may still be on its way.
+  template <int Held>
+  __device__ void load_in(const float* row, int first, int step, float4 (&held)[Held]) const {
+    const auto* quads = reinterpret_cast<const uint4*>(row);
+    uint4 packs[Held];
+    if (awaits_) {
+      await_packs<float>(quads, {first, step, quads_}, packs);
+    } else {
+#pragma unroll
+      for (int j = 0; j < Held; ++j) {
+        const int quad = first + j * step;
+        packs[j] = quad < quads_ ? quads[quad] : uint4{};
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < Held; ++j) {
+      held[j] = {__uint_as_float(packs[j].x),
+                 __uint_as_float(packs[j].y),
+                 __uint_as_float(packs[j].z),
+                 __uint_as_float(packs[j].w)};
+    }
+  }
+
+  // Rows of T that are on their way: whole packs.
+  __device__ void stage_posts(T* x) const {
+    constexpr int kHeld = 8;
+    constexpr int kCount = Pack<T>::kCount;
+    const int packs = args_.length / kCount;
+    for (int r = 0; r < args_.rows; ++r) {
+      const auto* row = reinterpret_cast<const uint4*>(static_cast<const T*>(in_) +
+                                                       static_cast<std::size_t>(r) * args_.length);
+      auto* to = reinterpret_cast<uint4*>(x + r * args_.stride);
+      for (int first = thread(); first < packs; first += kHeld * kGemvThreads) {
+        uint4 held[kHeld];
+        await_packs<T>(row, {first, kGemvThreads, packs}, held);
+#pragma unroll
+        for (int j = 0; j < kHeld; ++j) {
+          const int pack = first + j * kGemvThreads;
+          if (pack < packs) {
+            to[pack] = held[j];
+          }
+        }
+      }
+    }
+  }
+
   __device__ void stage_plain(T* x) const {
-    const auto* in = static_cast<const T*>(args_.in);
+    const auto* in = static_cast<const T*>(in_);
     constexpr int kCount = Pack<T>::kCount;
     const int packs = args_.length % kCount == 0 ? args_.length / kCount : 0;
     for (int r = 0; r < args_.rows; ++r) {
@@ -132,11 +189,11 @@ class RowStager {
     float4 held[Held];
     float4 weight[Held];
     float4 bias[Held] = {};
-    load_held(args_.in, held);
     load_held(args_.norm.weight, weight);
     if (Layer && args_.norm.bias != nullptr) {
       load_held(args_.norm.bias, bias);
     }
+    load_in(static_cast<const float*>(in_), thread(), kGemvThreads, held);
     RowNorm norm;
     const auto length = static_cast<float>(args_.length);
     if constexpr (Layer) {
@@ -204,8 +261,7 @@ class RowStager {
     if (row >= args_.rows) {
       return;
     }
-    const float* in =
-        static_cast<const float*>(args_.in) + static_cast<std::size_t>(row) * args_.length;
+    const float* in = static_cast<const float*>(in_) + static_cast<std::size_t>(row) * args_.length;
     const int first = alone ? thread() : thread() % kWarp;
     const int step = alone ? kGemvThreads : kWarp;
     const auto sum_of = [&](float value, float* room) {
@@ -232,13 +288,20 @@ class RowStager {
   // Elements of a row, several loads at a time.
   template <typename Use>
   __device__ void for_each(const float* row, int first, int step, Use&& use) const {
-#pragma unroll 4
-    for (int quad = first; quad < quads_; quad += step) {
-      const float4 v = reinterpret_cast<const float4*>(row)[quad];
-      use(4 * quad, v.x);
-      use(4 * quad + 1, v.y);
-      use(4 * quad + 2, v.z);
-      use(4 * quad + 3, v.w);
+    constexpr int kHeld = 4;
+    for (int quad = first; quad < quads_; quad += kHeld * step) {
+      float4 held[kHeld];
+      load_in(row, quad, step, held);
+#pragma unroll
+      for (int j = 0; j < kHeld; ++j) {
+        const int at = 4 * (quad + j * step);
+        if (at < args_.length) {
+          use(at, held[j].x);
+          use(at + 1, held[j].y);
+          use(at + 2, held[j].z);
+          use(at + 3, held[j].w);
+        }
+      }
     }
     for (int i = 4 * quads_ + first; i < args_.length; i += step) {
       use(i, row[i]);
@@ -246,6 +309,8 @@ class RowStager {
   }
 
   const GemvArgs& args_;
+  const void* in_;
+  bool awaits_;
   int quads_;
 };
 

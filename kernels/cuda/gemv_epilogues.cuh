@@ -15,6 +15,7 @@ struct Prospect {
   float2 angle = {1.0F, 0.0F};       ///< of QKV
   float2 sink_angle = {1.0F, 0.0F};  ///< likewise, of the query that looks at sinks
   void* to = nullptr;
+  float before = 0.0F;      ///< of a residual that is posted
   void* sink_to = nullptr;  ///< null: not wanted
   int apart = 0;            ///< elements from the first result to the second, of QKV
 };
@@ -57,7 +58,9 @@ struct Projection {
               .norm = {},
               .rows = args.rows,
               .length = args.linear.in,
-              .units = args.linear.out}),
+              .units = args.linear.out,
+              .stride = 0,
+              .last_take_more = true}),
         kind(Kind::kResidual),
         bias(args.linear.bias),
         out(args.inout) {}
@@ -84,7 +87,8 @@ struct Projection {
     return at.head * places.shape.head_dim + at.first + which * at.apart;
   }
 
-  __device__ Prospect foresee(int unit, int input_row) const {
+  /// `posts`: whether finish() is to post the result.
+  __device__ Prospect foresee(int unit, int input_row, bool posts = false) const {
     Prospect of;
     if (bias != nullptr) {
       of.bias[0] = bias[row(unit, 0)];
@@ -95,17 +99,31 @@ struct Projection {
       return of;
     }
     const std::size_t at = static_cast<std::size_t>(input_row) * gemv.units + unit;
-    of.to = static_cast<std::byte*>(out) +
-            at * (wide || kind == Kind::kResidual ? sizeof(float) : sizeof(T));
+    const std::size_t size = wide || kind == Kind::kResidual ? sizeof(float) : sizeof(T);
+    of.to = static_cast<std::byte*>(out) + at * size;
+    if (posts && kind == Kind::kResidual) {
+      of.before = read_own(static_cast<const float*>(of.to));
+    }
     return of;
   }
 
-  __device__ void finish(const Prospect& of, float first, float second) const {
+  /// `posts`: as `out`, where the result is left for other blocks of this kernel too; null:
+  /// nowhere.
+  __device__ void finish(const Prospect& of,
+                         float first,
+                         float second,
+                         std::byte* posts = nullptr) const {
     first += of.bias[0];
     second += of.bias[1];
     if (kind == Kind::kResidual) {
-      // Nobody else adds to this element now; unlike a load, this is not waited for.
-      atomicAdd(static_cast<float*>(of.to), first);
+      // Nobody else adds to this element now.
+      auto* to = static_cast<float*>(of.to);
+      if (posts == nullptr) {
+        atomicAdd(to, first);  // unlike a load, this is not waited for
+      } else {
+        post(reinterpret_cast<float*>(posts + offset_of(of)), of.before + first);
+        *to = of.before + first;
+      }
       return;
     }
     if (kind == Kind::kQkv) {
@@ -121,12 +139,20 @@ struct Projection {
     }
     if (wide) {
       *static_cast<float*>(of.to) = first;
-    } else {
-      *static_cast<T*>(of.to) = from_float<T>(first);
+      return;
     }
+    const T result = from_float<T>(first);
+    if (posts != nullptr) {
+      post(reinterpret_cast<T*>(posts + offset_of(of)), result);
+    }
+    *static_cast<T*>(of.to) = result;
   }
 
  private:
+  [[nodiscard]] __device__ std::ptrdiff_t offset_of(const Prospect& of) const {
+    return static_cast<const std::byte*>(of.to) - static_cast<const std::byte*>(out);
+  }
+
   struct Channels {
     int head;
     int first;

@@ -10,11 +10,11 @@
 // A few warps of a block keep a ring in shared memory filled by bulk copies, a step's columns of
 // all rows of a tile at a time, across tiles and across the projections of a chain: weights depend
 // on nothing. No more than keeps the memory busy is under way at once: what is asked for beyond
-// that only makes everybody else's loads wait, those by which blocks meet before all, while stages
-// that have come are what a block lives on after it waited. The other warps form teams that take
-// steps in turn, each warp some lines of every row. The order of columns within a product is free,
-// so a lane takes 16 neighbouring bytes of a weight row and of an input row, and no fragment is
-// ever shuffled.
+// that only makes everybody else's loads wait, those of other blocks' results before all, while
+// stages that have come are what a block lives on after it waited. The other warps form teams that
+// take steps in turn, each warp some lines of every row. The order of columns within a product is
+// free, so a lane takes 16 neighbouring bytes of a weight row and of an input row, and no fragment
+// is ever shuffled.
 
 namespace kvg::kernels {
 
@@ -24,13 +24,14 @@ inline constexpr int kTeamWarps = 4;
 inline constexpr int kTeams = kGemvWarps / kTeamWarps;
 inline constexpr int kWarpLines = 4;
 inline constexpr int kMostStepColumns = kTeamWarps * kWarpLines * kLineColumns;
-/// Bytes from a row to the next: those that differ by one lie in different halves of the banks.
-inline constexpr int kStagePitch = 2 * kMostStepColumns + 64;
-inline constexpr std::size_t kStageBytes = std::size_t{kTileRows} * kStagePitch;
-inline constexpr int kMostStages = 12;
-/// Stages that are asked for and have not come: 48 KB a multiprocessor, the least that keeps the
+/// Bytes from a row to the next, a multiple of 128: copies to other places are a fifth slower when
+/// many are under way.
+inline constexpr int kStagePitch = 2 * kMostStepColumns;
+inline constexpr int kStageBytes = kTileRows * kStagePitch;
+inline constexpr int kMostStages = 13;
+/// Stages that are asked for and have not come: 64 KB a multiprocessor, the least that keeps the
 /// memory of an H200 busy.
-inline constexpr int kMostUnderWay = 3;
+inline constexpr int kMostUnderWay = 4;
 /// Warps that copy: lanes of one ask for their copies one after another, too slowly for all rows.
 inline constexpr int kCopyWarps = 4;
 
@@ -45,18 +46,21 @@ struct ChainArgs {
     Projection<T> projection;
     int steps = 0;         ///< of a tile
     int step_columns = 0;  ///< of all steps but the last
-    bool waits = false;    ///< for all blocks to be done with the links before
+    int posts = -1;        ///< where in the set of posts its results are left; -1: nowhere
+    int reads = -1;        ///< likewise where its input is left by a link before; -1: it is there
   };
   Link links[kMostLinks];
   int count = 0;
-  int ahead = 0;                 ///< of these, that wait for the chain before and not for the
-                                 ///< kernels between
-  bool tells = false;            ///< the next chain's blocks when this one is done
-  int rows = 0;                  ///< most of a projection
-  int stages = 0;                ///< of the ring
-  int staged = 0;                ///< bytes for the largest input, all rows
-  bool clears = false;           ///< the ring first: some row does not fill its last line
-  unsigned* arrivals = nullptr;  ///< kChainArrivals, multiples of the blocks between launches
+  int ahead = 0;                   ///< of these, that wait for the chain before and not for the
+                                   ///< kernels between
+  bool tells = false;              ///< the next chain's blocks when this one is done
+  int rows = 0;                    ///< most of a projection
+  int stages = 0;                  ///< of the ring
+  int staged = 0;                  ///< bytes for the largest input, all rows
+  bool clears = false;             ///< the ring first: some row does not fill its last line
+  unsigned* arrivals = nullptr;    ///< kChainArrivals, multiples of the blocks between launches
+  std::byte* post_sets = nullptr;  ///< two, that chains take in turn
+  int post_bytes = 0;              ///< of a set; 0: this chain has no use for them
 };
 
 /// How a block's units fall into tiles: as few as take them, all alike but for the last, since what
@@ -188,10 +192,12 @@ template <typename T>
 class TileReader {
  public:
   __device__ TileReader(WeightRing& ring, const unsigned char* room, int stages)
-      : ring_(ring), stages_(stages), ahead_(warp() / kTeamWarps) {
+      : ring_(ring),
+        stages_(stages),
+        ahead_(warp() / kTeamWarps),
+        own_(room + (lane() / 4) * kStagePitch + line() * (2 * kLineColumns) +
+             lane() % 4 * sizeof(Pack<T>)) {
     place_.stage = ahead_;
-    own_ = room + (lane() / 4) * kStagePitch + line() * (2 * kLineColumns) +
-           lane() % 4 * sizeof(Pack<T>);
   }
 
   /// Multiplies this warp's share of a tile; `sums` [tile rows, input rows] of this warp.
@@ -255,13 +261,23 @@ class TileReader {
                                 const Presence& present,
                                 float (&products)[kChains][4]) const {
     const unsigned char* row = own_ + place_.stage * kStageBytes + line * (2 * kLineColumns);
+    // Rows side by side are read from different halves of the banks.
+    const int odd = lane() / 4 % 2;
+    Pack<T> read[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const auto* from = reinterpret_cast<const T*>(row + (i ^ odd) * kLineColumns);
+      read[i] = present.weight ? load_pack(from) : Pack<T>{};
+    }
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const T* from = x + line * kLineColumns + half * kLineColumns / 2;
       const Pack<T> in = present.in ? load_pack(from) : Pack<T>{};
-      const Pack<T> weight = present.weight
-                                 ? load_pack(reinterpret_cast<const T*>(row + half * kLineColumns))
-                                 : Pack<T>{};
+      Pack<T> weight;
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        weight.words[i] = odd != 0 ? read[1 - half].words[i] : read[half].words[i];
+      }
       const unsigned first[4] = {in.words[0], 0, in.words[1], 0};
       const unsigned second[4] = {in.words[2], 0, in.words[3], 0};
       multiply(products[2 * half], first, {weight.words[0], weight.words[1]}, T{});
@@ -271,9 +287,9 @@ class TileReader {
 
   WeightRing& ring_;
   int stages_;
-  int ahead_;  ///< steps from the tile's first to this warp's next
-  RingPlace place_;
+  int ahead_;                 ///< steps from the tile's first to this warp's next
   const unsigned char* own_;  ///< of the first stage
+  RingPlace place_;
 };
 
 }  // namespace kvg::kernels

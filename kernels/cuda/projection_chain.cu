@@ -54,10 +54,7 @@ bool ProjectionChain::takes(const Linear& linear) const {
 
 void ProjectionChain::add(Link link, const Linear& linear) {
   if (takes(linear)) {
-    if (links_.size() == kMostLinks) {
-      flush();
-    }
-    links_.push_back(std::move(link));
+    append(std::move(link));
     return;
   }
   flush();
@@ -72,14 +69,17 @@ void ProjectionChain::add(const ProjectArgs& args) {
   const int features = args.linear.out / (is_gated(args.activation) ? 2 : 1);
   add({.args = args,
        .in = {args.in, row_bytes(args.rows, args.linear.in, DType::kF32)},
-       .out = {args.out, row_bytes(args.rows, features, args.out_dtype)}},
+       .out = {args.out, row_bytes(args.rows, features, args.out_dtype)},
+       .may_post = args.out_dtype == compute_,
+       .is_gated = is_gated(args.activation)},
       args.linear);
 }
 
 void ProjectionChain::add(const AddProjectArgs& args) {
   add({.args = args,
        .in = {args.in, row_bytes(args.rows, args.linear.in, compute_)},
-       .out = {args.inout, row_bytes(args.rows, args.linear.out, DType::kF32)}},
+       .out = {args.inout, row_bytes(args.rows, args.linear.out, DType::kF32)},
+       .may_post = true},
       args.linear);
 }
 
@@ -90,33 +90,60 @@ void ProjectionChain::add(const QkvArgs& args) {
       args.linear);
 }
 
-// Whether each link has to wait for those before it: it reads what they write, or writes what they
-// touch. Sums that are added to the same rows are a block's own, in order.
-std::vector<bool> ProjectionChain::waits() const {
+// Lets a link that takes what one before it gives read it from posts. False where it would have to
+// wait for anything else: then it belongs to a kernel of its own.
+bool ProjectionChain::connect(Link& link) {
   const auto meet = [](const Range& a, const Range& b) {
     const auto* first = static_cast<const std::byte*>(a.data);
     const auto* second = static_cast<const std::byte*>(b.data);
     return first < second + b.bytes && second < first + a.bytes;
   };
-  const auto add_to_the_same = [](const Link& a, const Link& b) {
-    return std::holds_alternative<AddProjectArgs>(a.args) &&
-           std::holds_alternative<AddProjectArgs>(b.args) && a.out == b.out;
+  // The same threads write the same elements, in order.
+  const auto are_alike = [](const Link& a, const Link& b) {
+    return a.out == b.out && a.args.index() == b.args.index() && a.is_gated == b.is_gated;
   };
-  std::vector<bool> waits;
-  std::size_t since = 0;
+  Link* gives = nullptr;  // the last one that writes the input
+  std::size_t staged = staged_;
   for (std::size_t i = 0; i < links_.size(); ++i) {
-    const Link& link = links_[i];
-    const bool must =
-        std::any_of(links_.begin() + static_cast<std::ptrdiff_t>(since),
-                    links_.begin() + static_cast<std::ptrdiff_t>(i),
-                    [&](const Link& before) {
-                      return meet(link.in, before.out) || meet(link.out, before.in) ||
-                             (meet(link.out, before.out) && !add_to_the_same(link, before));
-                    });
-    since = must ? i : since;
-    waits.push_back(must);
+    Link& before = links_[i];
+    if (meet(link.in, before.out)) {
+      if (!before.may_post || before.out != link.in ||
+          (gives != nullptr && !are_alike(*gives, before))) {
+        return false;
+      }
+      gives = &before;
+      staged = std::max(staged, i + 1);
+    }
   }
-  return waits;
+  for (std::size_t i = 0; i < links_.size(); ++i) {
+    const bool overtakes = meet(link.out, links_[i].in) && i >= staged;
+    const bool overwrites = meet(link.out, links_[i].out) && !are_alike(link, links_[i]);
+    if (overtakes || overwrites) {
+      return false;
+    }
+  }
+  if (gives != nullptr) {
+    if (gives->posts < 0) {
+      const std::size_t end = static_cast<std::size_t>(posted_) + link.in.bytes;
+      if (workspace_ == nullptr || end > workspace_->plan().posts.bytes / 2) {
+        return false;
+      }
+      gives->posts = posted_;
+      posted_ = static_cast<int>(end);
+    }
+    link.reads = gives->posts;
+    staged_ = staged;
+  }
+  return true;
+}
+
+void ProjectionChain::append(Link link) {
+  link.posts = -1;
+  link.reads = -1;
+  if (links_.size() == kMostLinks || !connect(link)) {
+    flush();
+  }
+  links_.push_back(std::move(link));
 }
 
 template <typename T>
@@ -124,7 +151,6 @@ void ProjectionChain::launch_chain() {
   ChainArgs<T> chain;
   chain.count = static_cast<int>(links_.size());
   chain.ahead = static_cast<int>(ahead_);
-  const std::vector<bool> waiting = waits();
   int rows = 0;
   for (std::size_t i = 0; i < links_.size(); ++i) {
     Projection<T> projection =
@@ -139,7 +165,8 @@ void ProjectionChain::launch_chain() {
         .projection = projection,
         .steps = steps,
         .step_columns = ceil_of(ceil_of(gemv.length, kLineColumns), steps) * kLineColumns,
-        .waits = waiting[i]};
+        .posts = links_[i].posts,
+        .reads = links_[i].reads};
   }
   const auto staged = static_cast<std::size_t>(chain.staged);
   chain.stages = ring_stages(target_.shared_bytes, rows, staged);
@@ -150,15 +177,20 @@ void ProjectionChain::launch_chain() {
   }
   chain.rows = rows;
   chain.tells = tells_;
-  if (tells_ || ahead_ > 0 || std::find(waiting.begin(), waiting.end(), true) != waiting.end()) {
+  if (tells_ || ahead_ > 0 || posted_ > 0) {
     KVG_EXPECT(workspace_ != nullptr, "projections that follow each other have a workspace");
     chain.arrivals = static_cast<unsigned*>(workspace_->at(workspace_->plan().chain));
+  }
+  if (posted_ > 0) {
+    const WorkspacePart& posts = workspace_->plan().posts;
+    chain.post_sets = static_cast<std::byte*>(workspace_->at(posts));
+    chain.post_bytes = static_cast<int>(posts.bytes / 2);
   }
   launch(target_,
          chain_kernel<T>,
          {.blocks = dim3(static_cast<unsigned>(target_.multiprocessors)),
           .threads = kChainThreads,
-          .shared_bytes = static_cast<std::size_t>(chain.stages) * kStageBytes +
+          .shared_bytes = static_cast<std::size_t>(chain.stages * kStageBytes) +
                           static_cast<std::size_t>(chain.staged) + 2 * round_bytes(rows)},
          chain);
 }
@@ -178,7 +210,9 @@ bool ProjectionChain::flush_before(const AttendArgs& args) {
   links_.erase(first_apart, links_.end());
   tells_ = !apart.empty();
   flush();
-  links_ = std::move(apart);
+  for (Link& link : apart) {
+    append(std::move(link));
+  }
   ahead_ = links_.size();
   return ahead_ > 0;
 }
@@ -193,6 +227,8 @@ void ProjectionChain::flush() {
     launch_chain<__nv_bfloat16>();
   }
   links_.clear();
+  staged_ = 0;
+  posted_ = 0;
   ahead_ = 0;
   beside_ = 0;
   tells_ = false;

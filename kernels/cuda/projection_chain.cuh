@@ -44,11 +44,16 @@ class ProjectionChain {
     std::variant<ProjectArgs, AddProjectArgs, QkvArgs> args;
     Range in;
     Range out;
+    bool may_post = false;  ///< its results are what a link behind it takes as input
+    bool is_gated = false;
+    int posts = -1;  ///< as ChainArgs has them
+    int reads = -1;
   };
 
   [[nodiscard]] bool takes(const Linear& linear) const;
   void add(Link link, const Linear& linear);
-  [[nodiscard]] std::vector<bool> waits() const;
+  void append(Link link);
+  [[nodiscard]] bool connect(Link& link);
   template <typename T>
   void launch_chain();
 
@@ -56,9 +61,11 @@ class ProjectionChain {
   DType compute_;
   CudaWorkspace* const& workspace_;
   std::vector<Link> links_;
-  std::size_t ahead_ = 0;  ///< of these, that go beside the kernel enqueued last
-  int beside_ = 0;         ///< bytes of shared memory
-  bool tells_ = false;     ///< the chain to be enqueued next tells those that go beside attention
+  std::size_t staged_ = 0;  ///< of these, whose input all blocks have read when the last one runs
+  int posted_ = 0;          ///< bytes of the set of posts that they take
+  std::size_t ahead_ = 0;   ///< of these, that go beside the kernel enqueued last
+  int beside_ = 0;          ///< bytes of shared memory
+  bool tells_ = false;      ///< the chain to be enqueued next tells those that go beside attention
 };
 
 }  // namespace kvg::kernels

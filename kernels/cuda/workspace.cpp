@@ -24,6 +24,17 @@ std::size_t qkv_features(const HeadShape& shape) {
          static_cast<std::size_t>(shape.head_dim);
 }
 
+// What the projections of a chain leave for each other: residuals and features of a layer, and of
+// the next one as far as it is added before attention divides the chain.
+std::size_t post_bytes(const Target& target, DType compute, const WorkspaceShape& shape) {
+  if (!target.overlaps || compute == DType::kF32) {
+    return 0;
+  }
+  const std::size_t row = 2 * (sizeof(float) * static_cast<std::size_t>(shape.hidden) +
+                               size_of(compute) * static_cast<std::size_t>(shape.features));
+  return static_cast<std::size_t>(std::min(shape.batch, kMaxDecodeRows)) * row;
+}
+
 }  // namespace
 
 WorkspacePlan lay_out_workspace(const Target& target, DType compute, const WorkspaceShape& shape) {
@@ -43,6 +54,7 @@ WorkspacePlan lay_out_workspace(const Target& target, DType compute, const Works
   plan.partials =
       take(plan.total, attends ? attend_partial_bytes(shape.heads, shape.batch, shape.entries) : 0);
   plan.chain = take(plan.total, kChainArrivals * sizeof(unsigned));
+  plan.posts = take(plan.total, 2 * ((post_bytes(target, compute, shape) + 15) / 16 * 16));
   plan.gemm = take(plan.total, multiplies ? kGemmWorkspaceBytes : 0);
   plan.scoring = take(plan.total, scoring_scratch_bytes(target, shape));
   return plan;
@@ -59,8 +71,9 @@ CudaWorkspace::CudaWorkspace(Pool& pool,
   in_use_ = this;
 }
 
-void CudaWorkspace::clear_arrivals(cudaStream_t stream) const {
+void CudaWorkspace::prepare(cudaStream_t stream) const {
   KVG_CUDA_CHECK(cudaMemsetAsync(at(plan_.chain), 0, plan_.chain.bytes, stream));
+  KVG_CUDA_CHECK(cudaMemsetAsync(at(plan_.posts), 0xFF, plan_.posts.bytes, stream));
 }
 
 CudaWorkspace::~CudaWorkspace() {

@@ -26,6 +26,7 @@ struct WorkspacePlan {
   WorkspacePart product;
   WorkspacePart partials;  ///< of decode attention
   WorkspacePart chain;     ///< arrivals of ProjectionChain, zero at first
+  WorkspacePart posts;     ///< of ProjectionChain, two sets alike, all ones at first
   WorkspacePart gemm;      ///< of cuBLASLt, for products of many rows
   WorkspacePart scoring;   ///< of selections
   std::size_t total = 0;
@@ -49,7 +50,7 @@ class CudaWorkspace final : public Workspace {
   ~CudaWorkspace() override;
 
   /// Enqueues it; once, before the first operation.
-  void clear_arrivals(cudaStream_t stream) const;
+  void prepare(cudaStream_t stream) const;
 
   [[nodiscard]] const WorkspacePlan& plan() const { return plan_; }
   [[nodiscard]] const WorkspaceShape& shape() const { return shape_; }
