@@ -66,6 +66,9 @@ __device__ inline void prefetch_norm(const GemvArgs& args) {
   }
 }
 
+/// Sums of a block's warps, as a RowStager declares them in shared memory once.
+using RowSums = float[2][kGemvWarps];
+
 /// Stages the input rows in shared memory as T, zeros after their ends. One row is read once, all
 /// of it at the same time: every further round trip to the second-level cache would cost as much as
 /// reading a tenth of the weights. Of several rows each is a warp's.
@@ -107,6 +110,10 @@ class RowStager {
 
  private:
   __device__ static int thread() { return static_cast<int>(threadIdx.x); }
+  __device__ static RowSums& row_sums() {
+    __shared__ RowSums warps;
+    return warps;
+  }
 
   template <int Held>
   __device__ void load_held(const void* row, float4 (&held)[Held]) const {
@@ -185,7 +192,7 @@ class RowStager {
   // square does without, are taken from the values themselves: nothing cancels.
   template <int Held, bool Layer>
   __device__ void stage_held(T* x) const {
-    __shared__ float warps[2][kGemvWarps];
+    RowSums& warps = row_sums();
     float4 held[Held];
     float4 weight[Held];
     float4 bias[Held] = {};
@@ -255,7 +262,7 @@ class RowStager {
 
   // One row by all threads, of several a row by a warp.
   __device__ void stage_any(T* x) const {
-    __shared__ float warps[2][kGemvWarps];
+    RowSums& warps = row_sums();
     const bool alone = args_.rows == 1;
     const int row = alone ? 0 : thread() / kWarp;
     if (row >= args_.rows) {

@@ -13,11 +13,16 @@ constexpr std::size_t staged_bytes(int rows, int length) {
   return elements_bytes(rows, length, 2);
 }
 
+// What a kernel takes that declares so much: what it asks for besides starts at a multiple of 128.
+constexpr std::size_t declared_bytes(std::size_t bytes) {
+  return (bytes + 127) / 128 * 128;
+}
+
 // Steps that the ring holds in `room` bytes of shared memory, beside `staged` bytes of input.
 int ring_stages(int room, int rows, std::size_t staged) {
-  // What the kernel declares, the statistics of rows last.
+  constexpr std::size_t kArguments = (sizeof(ChainArgs<__half>) + 15) / 16 * 16;
   constexpr std::size_t kDeclared =
-      sizeof(WeightRing) + sizeof(ChainArgs<__half>) + 4 * kGemvWarps * sizeof(float);
+      declared_bytes(sizeof(WeightRing) + kArguments + sizeof(RowSums));
   const std::size_t beside = staged + 2 * round_bytes(rows) + kDeclared;
   const auto whole = static_cast<std::size_t>(std::max(room, 0));
   const std::size_t most = whole < beside ? 0 : (whole - beside) / kStageBytes;
@@ -41,9 +46,7 @@ bool fits_decode(const Target& target, DType compute, int rows, int in) {
   if (compute != DType::kF32 && target.overlaps) {
     return ring_stages(target.shared_bytes, rows, staged_bytes(rows, in)) >= kFewStages;
   }
-  // What a kernel declares besides: the statistics of the rows.
-  constexpr std::size_t kDeclaredBytes = 4 * kGemvWarps * sizeof(float);
-  return elements_bytes(rows, in, size_of(compute)) + kDeclaredBytes <=
+  return elements_bytes(rows, in, size_of(compute)) + declared_bytes(sizeof(RowSums)) <=
          static_cast<std::size_t>(target.shared_bytes);
 }
 

@@ -185,6 +185,15 @@ TEST_P(ChainContract, NarrowLayers) {
   check({.rows = 4, .hidden = 16, .features = 8});
 }
 
+// What a kernel has for weights is what inputs leave.
+TEST_P(ChainContract, InputsOfEveryLength) {
+  for (const int rows : {1, 5, 8}) {
+    for (int features = 64; features <= 64 * 24; features += 64) {
+      check({.rows = rows, .hidden = 32, .features = features});
+    }
+  }
+}
+
 // A prompt's few tokens in a workspace of steps of one.
 TEST_P(ChainContract, MoreRowsThanAStepHas) {
   check({.rows = 6, .planned_rows = 1});
