@@ -13,7 +13,6 @@ namespace kvg::model {
 namespace {
 
 using testing_support::ShippedModel;
-using testing_support::stream;
 
 constexpr std::int32_t kTokens = 2048;
 constexpr std::int32_t kPrompt = 1024;
@@ -89,11 +88,13 @@ class Catalogue : public testing::TestWithParam<const char*> {
   }
   void check(const nlohmann::json& settings,
              const Setting& setting,
-             const char* text,
-             std::span<const TokenScore> scores) const {
-    const double want = settings.at(std::string(text) + ".txt").at("ppl").get<double>();
-    EXPECT_NEAR(perplexity_of(scores) / want, 1.0, kSlack * setting.tolerance)
-        << text << ' ' << setting.name;
+             const testing_support::Feeding& feeding) {
+    const auto scores = model_.scores(setting.spec, kTexts, feeding);
+    for (std::size_t i = 0; i < std::size(kTexts); ++i) {
+      const double want = settings.at(std::string(kTexts[i]) + ".txt").at("ppl").get<double>();
+      EXPECT_NEAR(perplexity_of(scores[i]) / want, 1.0, kSlack * setting.tolerance)
+          << kTexts[i] << ' ' << setting.name;
+    }
   }
 
   ShippedModel model_{GetParam(), kDevice, DType::kF32};
@@ -101,42 +102,28 @@ class Catalogue : public testing::TestWithParam<const char*> {
 
 TEST_P(Catalogue, EvictionByScores) {
   for (const Setting& setting : kEvicting) {
-    const nlohmann::json& row = expected("decode", setting);
-    const auto runner = model_.runner(setting.spec, {.tokens = kTokens - 1});
-    for (const char* text : kTexts) {
-      check(row, setting, text, stream(*runner, model_.ids(text, kTokens)));
-      EXPECT_EQ(runner->cache().mean_entries(), 256.0);
-    }
+    check(
+        expected("decode", setting), setting, {.tokens = kTokens, .done = [](const Runner& runner) {
+                                                 EXPECT_EQ(runner.cache().mean_entries(), 256.0);
+                                               }});
   }
 }
 
 TEST_P(Catalogue, CutsOfPrompts) {
   for (const Setting& setting : kCuts) {
     const nlohmann::json& row = expected("split_P1024_N1023", setting);
-    const auto runner = model_.runner(setting.spec, {.prompt = kPrompt, .tokens = kTokens - 1});
-    for (const char* text : kTexts) {
-      const std::vector<std::int32_t> all = model_.ids(text, kTokens);
-      const std::span<const std::int32_t> ids = all;
-      runner->begin();
-      std::vector<TokenScore> scores{
-          runner->prefill(ids.first(kPrompt), ids.subspan(kPrompt, 1))[0]};
-      EXPECT_EQ(runner->cache().kept_entries().mean, mean_of(row.at("kept_per_layer")))
-          << text << ' ' << setting.name;
-      for (std::size_t i = kPrompt; i + 1 < ids.size(); ++i) {
-        scores.push_back(runner->step(ids.subspan(i, 1), ids.subspan(i + 1, 1))[0]);
-      }
-      check(row, setting, text, scores);
-    }
+    check(row,
+          setting,
+          {.tokens = kTokens, .prompt = kPrompt, .fed = [&](const Runner& runner) {
+             EXPECT_EQ(runner.cache().kept_entries().mean, mean_of(row.at("kept_per_layer")))
+                 << setting.name;
+           }});
   }
 }
 
 TEST_P(Catalogue, Codecs) {
   for (const Setting& setting : kCodecs) {
-    const nlohmann::json& row = expected("codec_decode_1024", setting);
-    const auto runner = model_.runner(setting.spec, {.tokens = kPrompt - 1});
-    for (const char* text : kTexts) {
-      check(row, setting, text, stream(*runner, model_.ids(text, kPrompt)));
-    }
+    check(expected("codec_decode_1024", setting), setting, {.tokens = kPrompt});
   }
 }
 
