@@ -194,7 +194,8 @@ struct AddProjectArgs {
   int rows = 0;
 };
 
-/// Per row: the negative log-likelihood of the target and the arg-max (the lowest id among equals).
+/// Per row: the negative log-likelihood of the target and the arg-max (the lowest id among equals,
+/// the last of all where no logit is a number).
 struct ScoreArgs {
   const float* logits = nullptr;          ///< [rows, vocab]
   const std::int32_t* targets = nullptr;  ///< [rows]; a negative one yields 0

@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kThreads) score_kernel(ScoreArgs args) {
   own = warp_best(partial[threadIdx.x]);
   if (threadIdx.x == 0) {
     const std::int32_t target = args.targets[row];
-    args.best[row] = own.at;
+    args.best[row] = min(own.at, args.vocab - 1);  // where no logit is a number it is nowhere
     args.nll[row] = target < 0
                         ? 0.0F
                         : static_cast<float>(log(own.sum) + (static_cast<double>(own.largest) -

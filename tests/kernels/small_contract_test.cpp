@@ -109,6 +109,25 @@ TEST_P(SmallContract, TheBestIsBestByOneBit) {
   EXPECT_NEAR(nll.data()[0], std::log(1003.0), 1e-5);
 }
 
+// A caller may feed the best id, whatever the logits were.
+TEST_P(SmallContract, ScoresOfNotANumbers) {
+  for (const int vocab : {5, 1003, 4096}) {
+    const DeviceArray logits(backend(), static_cast<std::size_t>(vocab), DType::kF32);
+    const SharedArray<std::int32_t> targets(backend(), {2});
+    const SharedArray<float> nll(backend(), {-1.0F});
+    const SharedArray<std::int32_t> best(backend(), {-1});
+    backend().score({.logits = logits.floats(),
+                     .targets = targets.data(),
+                     .nll = nll.data(),
+                     .best = best.data(),
+                     .rows = 1,
+                     .vocab = vocab});
+    backend().synchronize();
+    EXPECT_EQ(best.data()[0], vocab - 1);
+    EXPECT_FALSE(std::isfinite(nll.data()[0]));
+  }
+}
+
 // Compares rows of [rows, vocab] logits.
 std::vector<float> divergences(Backend& backend,
                                const Values& reference,
