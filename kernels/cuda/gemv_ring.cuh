@@ -24,8 +24,8 @@ inline constexpr int kTeamWarps = 4;
 inline constexpr int kTeams = kGemvWarps / kTeamWarps;
 inline constexpr int kWarpLines = 4;
 inline constexpr int kMostStepColumns = kTeamWarps * kWarpLines * kLineColumns;
-/// Bytes from a row to the next, a multiple of 128: copies to other places are a fifth slower when
-/// many are under way.
+/// Bytes from a row to the next, a multiple of 128: copies to other places are slow when many are
+/// under way.
 inline constexpr int kStagePitch = 2 * kMostStepColumns;
 inline constexpr int kStageBytes = kTileRows * kStagePitch;
 inline constexpr int kMostStages = 13;

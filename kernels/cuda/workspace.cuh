@@ -49,7 +49,7 @@ class CudaWorkspace final : public Workspace {
   CudaWorkspace& operator=(const CudaWorkspace&) = delete;
   ~CudaWorkspace() override;
 
-  /// Enqueues it; once, before the first operation.
+  /// Enqueues what parts hold at first; once, before the first operation.
   void prepare(cudaStream_t stream) const;
 
   [[nodiscard]] const WorkspacePlan& plan() const { return plan_; }

@@ -48,20 +48,18 @@ class ChainContract : public BackendContract {
   static constexpr int kLayers = 3;
   static constexpr std::uint32_t kTimes = 3;
 
-  ChainContract() : weights_(compute()) {}
-
   void make(const ChainCase& params) {
     const bool gated = params.activation == Activation::kGatedSilu;
     const bool biased = params.norm == NormKind::kLayer;
     layers_.clear();
     for (int i = 0; i < kLayers; ++i) {
-      layers_.push_back(
-          {.attention_out =
-               testing_support::random_matrix(params.hidden, params.hidden, biased, weights_),
-           .up = testing_support::random_matrix(
-               params.features * (gated ? 2 : 1), params.hidden, biased, weights_),
-           .down = testing_support::random_matrix(params.hidden, params.features, biased, weights_),
-           .norm = testing_support::random_norm(params.norm, params.hidden)});
+      layers_.push_back({.attention_out = testing_support::random_matrix(
+                             params.hidden, params.hidden, biased, compute()),
+                         .up = testing_support::random_matrix(
+                             params.features * (gated ? 2 : 1), params.hidden, biased, compute()),
+                         .down = testing_support::random_matrix(
+                             params.hidden, params.features, biased, compute()),
+                         .norm = testing_support::random_norm(params.norm, params.hidden)});
     }
     const int planned = params.planned_rows > 0 ? params.planned_rows : params.rows;
     workspace_ = backend().make_workspace({.batch = planned,
@@ -96,7 +94,7 @@ class ChainContract : public BackendContract {
     std::vector<std::unique_ptr<DeviceMatrix>> matrices;
     std::vector<std::unique_ptr<DeviceNorm>> norms;
     const auto on_device = [&](const Matrix& matrix) {
-      matrices.push_back(std::make_unique<DeviceMatrix>(backend(), matrix, weights_));
+      matrices.push_back(std::make_unique<DeviceMatrix>(backend(), matrix, compute()));
       return matrices.back()->linear();
     };
     const DeviceArray features(
@@ -151,7 +149,6 @@ class ChainContract : public BackendContract {
   }
 
  private:
-  DType weights_;
   std::vector<Layer> layers_;
   std::unique_ptr<Workspace> workspace_;
 };

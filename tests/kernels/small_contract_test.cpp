@@ -91,40 +91,41 @@ TEST_P(SmallContract, ScoresOfExtremeLogits) {
   EXPECT_EQ(best.data()[1], 0);
 }
 
+struct RowScore {
+  float nll = 0.0F;
+  std::int32_t best = 0;
+};
+
+RowScore score_of(Backend& backend, const DeviceArray& logits, int vocab, std::int32_t target) {
+  const SharedArray<std::int32_t> targets(backend, {target});
+  const SharedArray<float> nll(backend, {-1.0F});
+  const SharedArray<std::int32_t> best(backend, {-1});
+  backend.score({.logits = logits.floats(),
+                 .targets = targets.data(),
+                 .nll = nll.data(),
+                 .best = best.data(),
+                 .rows = 1,
+                 .vocab = vocab});
+  backend.synchronize();
+  return {.nll = nll.data()[0], .best = best.data()[0]};
+}
+
 TEST_P(SmallContract, TheBestIsBestByOneBit) {
   Values logits(1003, 1.0);
   logits[777] = static_cast<double>(std::nextafter(1.0F, 2.0F));
-  const DeviceArray logit_array(backend(), logits, DType::kF32);
-  const SharedArray<std::int32_t> targets(backend(), {777});
-  const SharedArray<float> nll(backend(), {-1.0F});
-  const SharedArray<std::int32_t> best(backend(), {-1});
-  backend().score({.logits = logit_array.floats(),
-                   .targets = targets.data(),
-                   .nll = nll.data(),
-                   .best = best.data(),
-                   .rows = 1,
-                   .vocab = 1003});
-  backend().synchronize();
-  EXPECT_EQ(best.data()[0], 777);
-  EXPECT_NEAR(nll.data()[0], std::log(1003.0), 1e-5);
+  const RowScore score =
+      score_of(backend(), DeviceArray(backend(), logits, DType::kF32), 1003, 777);
+  EXPECT_EQ(score.best, 777);
+  EXPECT_NEAR(score.nll, std::log(1003.0), 1e-5);
 }
 
 // A caller may feed the best id, whatever the logits were.
 TEST_P(SmallContract, ScoresOfNotANumbers) {
   for (const int vocab : {5, 1003, 4096}) {
-    const DeviceArray logits(backend(), static_cast<std::size_t>(vocab), DType::kF32);
-    const SharedArray<std::int32_t> targets(backend(), {2});
-    const SharedArray<float> nll(backend(), {-1.0F});
-    const SharedArray<std::int32_t> best(backend(), {-1});
-    backend().score({.logits = logits.floats(),
-                     .targets = targets.data(),
-                     .nll = nll.data(),
-                     .best = best.data(),
-                     .rows = 1,
-                     .vocab = vocab});
-    backend().synchronize();
-    EXPECT_EQ(best.data()[0], vocab - 1);
-    EXPECT_FALSE(std::isfinite(nll.data()[0]));
+    const DeviceArray poisoned(backend(), static_cast<std::size_t>(vocab), DType::kF32);
+    const RowScore score = score_of(backend(), poisoned, vocab, 2);
+    EXPECT_EQ(score.best, vocab - 1);
+    EXPECT_FALSE(std::isfinite(score.nll));
   }
 }
 

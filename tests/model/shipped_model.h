@@ -19,13 +19,11 @@
 namespace kvg::testing_support {
 
 /// Feeds texts of one length side by side, a row of a batch each, `prompt` ids at once and the
-/// others one by one, scoring each next one; the last id is a target alone. `fed` is called after
-/// the prompt.
+/// others one by one, scoring each next one; the last id is a target alone.
 inline std::vector<std::vector<model::TokenScore>> stream_rows(
     model::Runner& runner,
     std::span<const std::vector<std::int32_t>> rows,
-    std::size_t prompt = 0,
-    const std::function<void()>& fed = {}) {
+    std::size_t prompt = 0) {
   const auto ids_at = [&](std::size_t at) {
     std::vector<std::int32_t> ids;
     for (const auto& row : rows) {
@@ -47,9 +45,6 @@ inline std::vector<std::vector<model::TokenScore>> stream_rows(
     }
     keep(runner.prefill(prompts, ids_at(prompt)));
   }
-  if (fed) {
-    fed();
-  }
   for (std::size_t at = prompt; at + 1 < rows.front().size(); ++at) {
     keep(runner.step(ids_at(at), ids_at(at + 1)));
   }
@@ -67,8 +62,7 @@ inline std::vector<model::TokenScore> stream(model::Runner& runner,
 struct Feeding {
   std::size_t tokens = 0;  ///< of each text
   std::size_t prompt = 0;
-  /// After the prompts of the texts that are fed side by side, and after all of them.
-  std::function<void(const model::Runner&)> fed = [](const model::Runner&) {};
+  /// After the texts that are fed side by side.
   std::function<void(const model::Runner&)> done = [](const model::Runner&) {};
 };
 
@@ -112,7 +106,7 @@ class ShippedModel {
   }
 
   /// The scores of each text: with the baseline one after another, as users feed them, with other
-  /// policies side by side, which takes half the time.
+  /// policies side by side, which reads the weights once.
   [[nodiscard]] std::vector<std::vector<model::TokenScore>> scores(
       std::string_view policy, std::span<const char* const> texts, const Feeding& feeding) {
     std::vector<std::vector<std::int32_t>> rows;
@@ -126,10 +120,7 @@ class ShippedModel {
                              .tokens = static_cast<std::int32_t>(feeding.tokens) - 1});
     std::vector<std::vector<model::TokenScore>> scores;
     for (std::size_t first = 0; first < rows.size(); first += batch) {
-      for (auto& row :
-           stream_rows(*fed, std::span(rows).subspan(first, batch), feeding.prompt, [&] {
-             feeding.fed(*fed);
-           })) {
+      for (auto& row : stream_rows(*fed, std::span(rows).subspan(first, batch), feeding.prompt)) {
         scores.push_back(std::move(row));
       }
       feeding.done(*fed);
