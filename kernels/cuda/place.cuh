@@ -14,9 +14,10 @@ struct RowPlace {
   std::int32_t sink_position = 0;
 };
 
-/// A pair of channels, turned by an angle()
+/// A pair of channels, turned by an angle(); to the last bit the same wherever it is inlined.
 __device__ inline float2 turned_by(const float2& angle, const float2& pair) {
-  return {pair.x * angle.x - pair.y * angle.y, pair.y * angle.x + pair.x * angle.y};
+  return {fmaf(pair.x, angle.x, -__fmul_rn(pair.y, angle.y)),
+          fmaf(pair.y, angle.x, __fmul_rn(pair.x, angle.y))};
 }
 
 /// Where the heads of a QKV projection go: queries to their arrays, keys and values to their slots.
