@@ -25,6 +25,29 @@ __device__ inline void meet() {
   asm volatile("bar.sync 1, %0;" ::"n"(kGemvThreads) : "memory");
 }
 
+/// How blocks share units: evenly, but for some blocks in a row that have one more.
+struct UnitShare {
+  int each = 0;
+  int more = 0;       ///< blocks that have one more
+  int more_from = 0;  ///< the first of them
+
+  UnitShare() = default;
+  UnitShare(int units, int blocks, bool last_take_more)
+      : each(units / blocks),
+        more(units % blocks),
+        more_from(last_take_more ? blocks - units % blocks : 0) {}
+
+  [[nodiscard]] __device__ bool has_more() const {
+    const int past = static_cast<int>(blockIdx.x) - more_from;
+    return past >= 0 && past < more;
+  }
+  /// The first unit of this block.
+  [[nodiscard]] __device__ int first() const {
+    const auto block = static_cast<int>(blockIdx.x);
+    return block * each + min(max(block - more_from, 0), more);
+  }
+};
+
 struct GemvArgs {
   const void* weight = nullptr;  ///< [.., length] of T
   const void* in = nullptr;      ///< [rows, length], f32 when norm.weight is set, else T
@@ -34,24 +57,13 @@ struct GemvArgs {
   int units = 0;
   int stride = 0;               ///< elements between staged rows
   bool last_take_more = false;  ///< units that blocks cannot share evenly: the last ones have them
+  UnitShare share = UnitShare();
 };
 
 /// Elements between staged rows: room for zeros up to a multiple of 64, and 64 bytes more than a
 /// multiple of 128, so that eight rows read side by side touch different banks.
 constexpr int gemv_stride(int length) {
   return (length + 63) / 64 * 64 + 32;
-}
-
-/// The units of this block: first and count. Units times blocks is below 2^31.
-__device__ inline int2 gemv_units(const GemvArgs& args) {
-  const auto block = static_cast<int>(blockIdx.x);
-  const auto blocks = static_cast<int>(gridDim.x);
-  const int each = args.units / blocks;
-  const int more = args.units - each * blocks;
-  const int from = args.last_take_more ? blocks - more : 0;
-  const int past = block - from;  // blocks that take one more
-  return make_int2(block * each + min(max(past, 0), more),
-                   each + (past >= 0 && past < more ? 1 : 0));
 }
 
 /// By a warp of every block, together: brings the norm's weights near, which depend on nothing.

@@ -17,10 +17,11 @@ __global__ void __launch_bounds__(kGemvThreads)
   RowStager<T> stager(args);
   wait_for_inputs();
   stager.stage(x);
-  const int2 units = gemv_units(args);
+  const int first = args.share.first();
+  const int units = args.share.each + (args.share.has_more() ? 1 : 0);
   const int lane = threadIdx.x % kWarp;
-  for (int own = threadIdx.x / kWarp; own < units.y; own += kGemvWarps) {
-    const int unit = units.x + own;
+  for (int own = threadIdx.x / kWarp; own < units; own += kGemvWarps) {
+    const int unit = first + own;
     const T* weight[kWidth];
 #pragma unroll
     for (int which = 0; which < kWidth; ++which) {
@@ -65,9 +66,11 @@ template <typename T>
 void launch_elements(const Target& target, Projection<T> projection) {
   GemvArgs& args = projection.gemv;
   args.stride = gemv_stride(args.length);
+  const int blocks = std::min(args.units, 4 * target.multiprocessors);
+  args.share = UnitShare(args.units, blocks, args.last_take_more);
   launch(target,
          projection.is_paired() ? gemv_elements_kernel<T, 2> : gemv_elements_kernel<T, 1>,
-         {.blocks = dim3(static_cast<unsigned>(std::min(args.units, 4 * target.multiprocessors))),
+         {.blocks = dim3(static_cast<unsigned>(blocks)),
           .threads = kGemvThreads,
           .shared_bytes = elements_bytes(args.rows, args.length, sizeof(T))},
          projection);

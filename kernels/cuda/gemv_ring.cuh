@@ -33,17 +33,29 @@ inline constexpr int kMostStages = 13;
 /// memory of an H200 busy.
 inline constexpr int kMostUnderWay = 4;
 /// Warps that copy: lanes of one ask for their copies one after another, too slowly for all rows.
-inline constexpr int kCopyWarps = 4;
+inline constexpr int kCopyWarps = 3;
 
 /// Most projections of a chain: what stands between the attention of one layer and of the next, and
 /// two that go beside it.
 inline constexpr int kMostLinks = 6;
 
+/// How so many units of a block fall into tiles: as few as take them, all alike but for the last,
+/// since what is under way is counted in steps of tiles.
+struct TileCut {
+  int count = 0;
+  int each = 0;  ///< units of a tile
+
+  TileCut() = default;
+  TileCut(int units, int room)
+      : count((units + room - 1) / room), each((units + count - 1) / std::max(count, 1)) {}
+};
+
 /// Projections to be run one after another by one kernel.
 template <typename T>
-struct ChainArgs {
+struct alignas(16) ChainArgs {
   struct Link {
     Projection<T> projection;
+    TileCut cuts[2];       ///< of a block's share, and of one with a unit more
     int steps = 0;         ///< of a tile
     int step_columns = 0;  ///< of all steps but the last
     int posts = -1;        ///< where in the set of posts its results are left; -1: nowhere
@@ -63,47 +75,51 @@ struct ChainArgs {
   int post_bytes = 0;              ///< of a set; 0: this chain has no use for them
 };
 
-/// How a block's units fall into tiles: as few as take them, all alike but for the last, since what
-/// is under way is counted in steps of tiles.
+/// A tile has room for 2^shift units of one or two weight rows.
+__host__ __device__ inline int tile_shift(bool paired) {
+  return paired ? 2 : 3;
+}
+
+/// The tiles of a block.
 struct Tiles {
-  int first;
+  int first;  ///< unit
   int units;
   int shift;  ///< log2 of the units that a tile has room for
-  int count;
-  int each;  ///< units of a tile
+  TileCut cut;
 
-  __device__ Tiles(bool paired, int2 first_count)
-      : first(first_count.x),
-        units(first_count.y),
-        shift(paired ? 2 : 3),
-        count((units + (1 << shift) - 1) >> shift),
-        each((units + count - 1) / max(count, 1)) {}
+  template <typename Link>
+  __device__ explicit Tiles(const Link& link)
+      : first(link.projection.gemv.share.first()),
+        units(link.projection.gemv.share.each),
+        shift(tile_shift(link.projection.is_paired())),
+        cut(link.cuts[0]) {
+    if (link.projection.gemv.share.has_more()) {
+      ++units;
+      cut = link.cuts[1];
+    }
+  }
 
   /// The unit at a place of a tile, counted from the first; -1 for none.
   [[nodiscard]] __device__ int unit(int tile, int place) const {
-    const int at = tile * each + place;
-    return place < each && at < units ? at : -1;
+    const int at = tile * cut.each + place;
+    return place < cut.each && at < units ? at : -1;
   }
 };
-
-template <typename T>
-__device__ inline Tiles tiles_of(const Projection<T>& projection) {
-  return {projection.is_paired(), gemv_units(projection.gemv)};
-}
 
 /// The ring as all its users see it; in shared memory.
 struct WeightRing {
   std::uint64_t full[kMostStages];   ///< a stage's copies have arrived
   std::uint64_t empty[kMostStages];  ///< a team is done with it
 
-  /// By one thread.
+  /// By all warps: the lanes of one would take turns.
   __device__ void prepare() {
-#pragma unroll 1
-    for (int stage = 0; stage < kMostStages; ++stage) {
-      make_barrier(full[stage], kCopyWarps);
-      make_barrier(empty[stage], kTeamWarps);
+    if (threadIdx.x % kWarp == 0) {
+      for (unsigned stage = threadIdx.x / kWarp; stage < kMostStages; stage += blockDim.x / kWarp) {
+        make_barrier(full[stage], kCopyWarps);
+        make_barrier(empty[stage], kTeamWarps);
+      }
+      publish_barriers();
     }
-    publish_barriers();
   }
 };
 
@@ -130,19 +146,19 @@ class RingFiller {
       : ring_(ring),
         stages_(stages),
         lane_(static_cast<int>(threadIdx.x) % kWarp),
-        row_(warp * kOwnRows + lane_),
+        row_(lane_ * kCopyWarps + warp),
         room_(room + row_ * kStagePitch),
         oldest_{stages - kMostUnderWay, 1},
         policy_(read_once_policy()) {}
 
   __device__ void fill(const typename ChainArgs<T>::Link& link) {
     const Projection<T>& projection = link.projection;
-    const Tiles tiles = tiles_of(projection);
+    const Tiles tiles(link);
     const int which = row_ >> tiles.shift;
     const int own = row_ & ((1 << tiles.shift) - 1);
-    for (int tile = 0; tile < tiles.count; ++tile) {
+    for (int tile = 0; tile < tiles.cut.count; ++tile) {
       const int unit = tiles.unit(tile, own);
-      const bool present = lane_ < kOwnRows && unit >= 0;
+      const bool present = row_ < kTileRows && unit >= 0;
       const int row = present ? projection.row(tiles.first + unit, which) : 0;
       fill_tile(link,
                 static_cast<const T*>(projection.gemv.weight) +
@@ -152,8 +168,6 @@ class RingFiller {
   }
 
  private:
-  static constexpr int kOwnRows = kTileRows / kCopyWarps;
-
   __device__ void fill_tile(const typename ChainArgs<T>::Link& link, const T* from, bool present) {
     const int length = link.projection.gemv.length;
     const auto rows = static_cast<unsigned>(__popc(__ballot_sync(kAllLanes, present)));
@@ -205,7 +219,8 @@ class TileReader {
     const GemvArgs& args = link.projection.gemv;
     const int row = lane() / 4;
     const bool present = row < args.rows;
-    const T* staged = x + row * args.stride + line() * kLineColumns + lane() % 4 * Pack<T>::kCount;
+    const T* staged = x + (present ? row : 0) * args.stride + line() * kLineColumns +
+                      lane() % 4 * Pack<T>::kCount;
     float products[kChains][4] = {};
     for (; ahead_ < link.steps; ahead_ += kTeams) {
       const int column = ahead_ * link.step_columns;
@@ -216,7 +231,7 @@ class TileReader {
 #pragma unroll
       for (int i = 0; i < kWarpLines; ++i) {
         const bool there = i * kTeamWarps + line() < lines;
-        multiply_line(staged + column, i * kTeamWarps, {there && present, there}, products);
+        multiply_line(staged + column, i * kTeamWarps, {there, there}, products);
       }
       __syncwarp();
       if (lane() == 0) {

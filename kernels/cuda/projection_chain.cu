@@ -22,7 +22,7 @@ constexpr std::size_t declared_bytes(std::size_t bytes) {
 int ring_stages(int room, int rows, std::size_t staged) {
   constexpr std::size_t kArguments = (sizeof(ChainArgs<__half>) + 15) / 16 * 16;
   constexpr std::size_t kDeclared =
-      declared_bytes(sizeof(WeightRing) + kArguments + sizeof(RowSums));
+      declared_bytes(sizeof(WeightRing) + sizeof(ChainGates) + kArguments + sizeof(RowSums));
   const std::size_t beside = staged + 2 * round_bytes(rows) + kDeclared;
   const auto whole = static_cast<std::size_t>(std::max(room, 0));
   const std::size_t most = whole < beside ? 0 : (whole - beside) / kStageBytes;
@@ -160,12 +160,15 @@ void ProjectionChain::launch_chain() {
         std::visit([](const auto& args) { return Projection<T>(args); }, links_[i].args);
     GemvArgs& gemv = projection.gemv;
     gemv.stride = gemv_stride(gemv.length);
+    gemv.share = UnitShare(gemv.units, target_.multiprocessors, gemv.last_take_more);
+    const int room = 1 << tile_shift(projection.is_paired());
     rows = std::max(rows, gemv.rows);
     chain.clears = chain.clears || gemv.length % kLineColumns != 0;
     chain.staged = std::max(chain.staged, static_cast<int>(staged_bytes(gemv.rows, gemv.length)));
     const int steps = ceil_of(gemv.length, kMostStepColumns);
     chain.links[i] = {
         .projection = projection,
+        .cuts = {TileCut(gemv.share.each, room), TileCut(gemv.share.each + 1, room)},
         .steps = steps,
         .step_columns = ceil_of(ceil_of(gemv.length, kLineColumns), steps) * kLineColumns,
         .posts = links_[i].posts,
@@ -204,7 +207,9 @@ bool ProjectionChain::flush_before(const AttendArgs& args) {
            link.in.data != args.out;
   };
   const auto first_apart = std::find_if_not(links_.rbegin(), links_.rend(), is_apart).base();
-  if (first_apart == links_.begin()) {
+  // They hear of the end of those before when the last of these still runs, whose results they may
+  // have no use for.
+  if (first_apart == links_.begin() || !std::holds_alternative<QkvArgs>(first_apart[-1].args)) {
     flush();
     return false;
   }
