@@ -114,7 +114,8 @@ struct ChainGates {
 
 // The end of a chain as the next one sees it, which needs nothing of the last link. A block of the
 // next one has its multiprocessor from one of this, which has counted itself: between whole grids
-// only, the count is no multiple. Of the count before, which the block looks at before it leaves.
+// only, the count is no multiple. Returns the count before, for the block to look at before it
+// leaves.
 __device__ inline unsigned tell_end(unsigned* ends) {
   unsigned before = 0;
   asm volatile("atom.release.gpu.global.inc.u32 %0, [%1], %2;"

@@ -11,10 +11,10 @@
 // all rows of a tile at a time, across tiles and across the projections of a chain: weights depend
 // on nothing. No more than keeps the memory busy is under way at once: what is asked for beyond
 // that only makes everybody else's loads wait, those of other blocks' results before all, while
-// stages that have come are what a block lives on after it waited. The other warps form teams that
-// take steps in turn, each warp some lines of every row. The order of columns within a product is
-// free, so a lane takes 16 neighbouring bytes of a weight row and of an input row, and no fragment
-// is ever shuffled.
+// stages that have come are what a block lives on after it waited. kGemvWarps others form teams
+// that take steps in turn, each warp some lines of every row. The order of columns within a product
+// is free, so a lane takes 16 neighbouring bytes of a weight row and of an input row, and no
+// fragment is ever shuffled.
 
 namespace kvg::kernels {
 
