@@ -76,7 +76,7 @@ struct alignas(16) ChainArgs {
 };
 
 /// A tile has room for 2^shift units of one or two weight rows.
-__host__ __device__ inline int tile_shift(bool paired) {
+constexpr int tile_shift(bool paired) {
   return paired ? 2 : 3;
 }
 
@@ -219,6 +219,7 @@ class TileReader {
     const GemvArgs& args = link.projection.gemv;
     const int row = lane() / 4;
     const bool present = row < args.rows;
+    // Lanes of rows that are not there multiply the first one's for nothing.
     const T* staged = x + (present ? row : 0) * args.stride + line() * kLineColumns +
                       lane() % 4 * Pack<T>::kCount;
     float products[kChains][4] = {};

@@ -20,9 +20,8 @@ constexpr std::size_t declared_bytes(std::size_t bytes) {
 
 // Steps that the ring holds in `room` bytes of shared memory, beside `staged` bytes of input.
 int ring_stages(int room, int rows, std::size_t staged) {
-  constexpr std::size_t kArguments = (sizeof(ChainArgs<__half>) + 15) / 16 * 16;
-  constexpr std::size_t kDeclared =
-      declared_bytes(sizeof(WeightRing) + sizeof(ChainGates) + kArguments + sizeof(RowSums));
+  constexpr std::size_t kDeclared = declared_bytes(sizeof(WeightRing) + sizeof(ChainGates) +
+                                                   sizeof(ChainArgs<__half>) + sizeof(RowSums));
   const std::size_t beside = staged + 2 * round_bytes(rows) + kDeclared;
   const auto whole = static_cast<std::size_t>(std::max(room, 0));
   const std::size_t most = whole < beside ? 0 : (whole - beside) / kStageBytes;
