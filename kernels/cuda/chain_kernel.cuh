@@ -38,17 +38,10 @@ __device__ inline void clear_ring(unsigned char* room, int stages) {
   publish_box();
 }
 
-// Counts that run round at twice the blocks of a grid.
-__device__ inline unsigned count_of(const unsigned* arrivals) {
-  unsigned count = 0;
-  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(count) : "l"(arrivals) : "memory");
-  return count;
-}
-
 // Where links leave results for those behind them, in one of two sets of places that chains take in
-// turn: a chain empties the other one, of the chain before. The half that a count of blocks is in
-// tells which: a block counts itself after it has looked, and between chains all have. The blocks
-// of the grid have to be on the device at once.
+// turn: a chain empties the other one, of the chain before. A count that runs round at twice the
+// blocks of a grid tells which by its half: a block counts itself after it has looked, and between
+// chains all have. The blocks of the grid have to be on the device at once.
 template <typename T>
 class PostSet {
  public:
@@ -59,7 +52,7 @@ class PostSet {
     if (chain_.post_bytes > 0) {
       asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];"
                    : "=r"(count_)
-                   : "l"(chain_.arrivals)
+                   : "l"(chain_.ends)
                    : "memory");
     }
   }
@@ -82,7 +75,7 @@ class PostSet {
   // By one thread, when the others of the block have begun.
   __device__ void end() const {
     if (chain_.post_bytes > 0) {
-      asm volatile("red.relaxed.gpu.global.inc.u32 [%0], %1;" ::"l"(chain_.arrivals),
+      asm volatile("red.relaxed.gpu.global.inc.u32 [%0], %1;" ::"l"(chain_.ends),
                    "r"(2 * gridDim.x - 1)
                    : "memory");
     }
@@ -112,20 +105,34 @@ struct ChainGates {
   }
 };
 
-// The end of a chain as the next one sees it, which needs nothing of the last link. A block of the
-// next one has its multiprocessor from one of this, which has counted itself: between whole grids
-// only, the count is no multiple. Returns the count before, for the block to look at before it
-// leaves.
+// The end of a chain as the next one sees it, which needs nothing of the last link: a count that is
+// zero again when all blocks have told. A block of the next chain has its multiprocessor from one
+// of this, which has counted itself, and chains that follow each other count in different places,
+// so that nobody counts further before all have heard. Returns the count before, for the block to
+// look at before it leaves.
 __device__ inline unsigned tell_end(unsigned* ends) {
   unsigned before = 0;
   asm volatile("atom.release.gpu.global.inc.u32 %0, [%1], %2;"
                : "=r"(before)
-               : "l"(ends), "r"(2 * gridDim.x - 1)
+               : "l"(ends), "r"(gridDim.x - 1)
                : "memory");
   return before;
 }
 __device__ inline void hear_end(const unsigned* ends) {
-  while (count_of(ends) % gridDim.x != 0) {
+  unsigned count = 0;
+  do {
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(count) : "l"(ends) : "memory");
+  } while (count != 0);
+}
+
+// What a link waits for beside the results of those before it; `listens`: one thread of those that
+// meet afterwards.
+template <typename T>
+__device__ void wait_for_others(const ChainArgs<T>& chain, int link, bool listens) {
+  if (link == chain.ahead) {
+    wait_for_inputs();
+  } else if (link == 0 && listens) {
+    hear_end(chain.hears);
   }
 }
 
@@ -160,14 +167,8 @@ class Finisher {
     unsigned told = 0;
 #pragma unroll 1
     for (int i = 0; i < chain_.count; ++i) {
-      if (i == chain_.ahead) {
-        wait_for_inputs();
-      } else if (i == 0) {
-        if (lane() == 0) {
-          hear_end(chain_.arrivals + 1);
-        }
-        __syncwarp();
-      }
+      wait_for_others(chain_, i, lane() == 0);
+      __syncwarp();
       if (i == 0) {
         posts_.begin();
         posts_.empty_other();
@@ -186,7 +187,7 @@ class Finisher {
         now = next;
       }
     }
-    if (told >= 2 * gridDim.x) {  // never; so the block stays until it is counted
+    if (told >= gridDim.x) {  // never; so the block stays until it is counted
       __trap();
     }
   }
@@ -204,7 +205,7 @@ class Finisher {
       return 0;
     }
     posts_.end();
-    return chain_.tells ? tell_end(chain_.arrivals + 1) : 0;
+    return chain_.tells != nullptr ? tell_end(chain_.tells) : 0;
   }
 
   // Of a lane.
@@ -282,11 +283,7 @@ __device__ void multiply_links(const ChainArgs<T>& chain,
 #pragma unroll 1
   for (int i = 0; i < chain.count; ++i) {
     const auto& link = chain.links[i];
-    if (i == chain.ahead) {
-      wait_for_inputs();
-    } else if (i == 0 && threadIdx.x == 0) {
-      hear_end(chain.arrivals + 1);
-    }
+    wait_for_others(chain, i, threadIdx.x == 0);
     meet();  // nobody reads the input before any more
     RowStager<T>(link.projection.gemv, posts.at(link.reads)).stage(room.x());
     if (i == 0) {
@@ -348,6 +345,7 @@ __global__ void __maxnreg__(kChainRegisters)
     clear_ring(ring_memory, given.stages);
   }
   __syncthreads();
+  const ChainRoom<T> room(chain, ring_memory);
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
   if (warp < kGemvWarps) {
     static_assert(kMostLinks <= kGemvWarps);
@@ -355,14 +353,14 @@ __global__ void __maxnreg__(kChainRegisters)
       prefetch_norm(chain.links[warp].projection.gemv);
     }
     TileReader<T> reader(ring, ring_memory, chain.stages);
-    multiply_links(chain, gates, ChainRoom<T>(chain, ring_memory), reader);
+    multiply_links(chain, gates, room, reader);
   } else if (warp < kGemvWarps + kCopyWarps) {
     RingFiller<T> filler(ring, ring_memory, chain.stages, warp - kGemvWarps);
     for (int i = 0; i < chain.count; ++i) {
       filler.fill(chain.links[i]);
     }
   } else {
-    Finisher<T>(chain, gates, ChainRoom<T>(chain, ring_memory)).run();
+    Finisher<T>(chain, gates, room).run();
   }
 #endif
 }

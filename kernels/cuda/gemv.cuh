@@ -41,7 +41,9 @@ struct UnitShare {
     const int past = static_cast<int>(blockIdx.x) - more_from;
     return past >= 0 && past < more;
   }
-  /// The first unit of this block.
+  /// The units of this block.
+  [[nodiscard]] __device__ int count() const { return each + (has_more() ? 1 : 0); }
+  /// The first of them.
   [[nodiscard]] __device__ int first() const {
     const auto block = static_cast<int>(blockIdx.x);
     return block * each + min(max(block - more_from, 0), more);

@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(kGemvThreads)
   wait_for_inputs();
   stager.stage(x);
   const int first = args.share.first();
-  const int units = args.share.each + (args.share.has_more() ? 1 : 0);
+  const int units = args.share.count();
   const int lane = threadIdx.x % kWarp;
   for (int own = threadIdx.x / kWarp; own < units; own += kGemvWarps) {
     const int unit = first + own;

@@ -63,14 +63,16 @@ struct alignas(16) ChainArgs {
   };
   Link links[kMostLinks];
   int count = 0;
-  int ahead = 0;                   ///< of these, that wait for the chain before and not for the
-                                   ///< kernels between
-  bool tells = false;              ///< the next chain's blocks when this one is done
-  int rows = 0;                    ///< most of a projection
-  int stages = 0;                  ///< of the ring
-  int staged = 0;                  ///< bytes for the largest input, all rows
-  bool clears = false;             ///< the ring first: some row does not fill its last line
-  unsigned* arrivals = nullptr;    ///< kChainArrivals, multiples of the blocks between launches
+  int ahead = 0;        ///< of these, that wait for the chain before and not for the
+                        ///< kernels between
+  int rows = 0;         ///< most of a projection
+  int stages = 0;       ///< of the ring
+  int staged = 0;       ///< bytes for the largest input, all rows
+  bool clears = false;  ///< the ring first: some row does not fill its last line
+  // Counts of blocks, which are multiples of all between launches.
+  unsigned* hears = nullptr;       ///< ends of the chain before; null: nothing is ahead
+  unsigned* tells = nullptr;       ///< ends of this one, to the next; null: not told
+  unsigned* ends = nullptr;        ///< of all with a use for posts
   std::byte* post_sets = nullptr;  ///< two, that chains take in turn
   int post_bytes = 0;              ///< of a set; 0: this chain has no use for them
 };
@@ -90,14 +92,9 @@ struct Tiles {
   template <typename Link>
   __device__ explicit Tiles(const Link& link)
       : first(link.projection.gemv.share.first()),
-        units(link.projection.gemv.share.each),
+        units(link.projection.gemv.share.count()),
         shift(tile_shift(link.projection.is_paired())),
-        cut(link.cuts[0]) {
-    if (link.projection.gemv.share.has_more()) {
-      ++units;
-      cut = link.cuts[1];
-    }
-  }
+        cut(link.cuts[link.projection.gemv.share.has_more() ? 1 : 0]) {}
 
   /// The unit at a place of a tile, counted from the first; -1 for none.
   [[nodiscard]] __device__ int unit(int tile, int place) const {
@@ -218,9 +215,9 @@ class TileReader {
   __device__ void multiply_tile(const typename ChainArgs<T>::Link& link, const T* x, float* sums) {
     const GemvArgs& args = link.projection.gemv;
     const int row = lane() / 4;
-    const bool present = row < args.rows;
+    const bool has_row = row < args.rows;
     // Lanes of rows that are not there multiply the first one's for nothing.
-    const T* staged = x + (present ? row : 0) * args.stride + line() * kLineColumns +
+    const T* staged = x + (has_row ? row : 0) * args.stride + line() * kLineColumns +
                       lane() % 4 * Pack<T>::kCount;
     float products[kChains][4] = {};
     for (; ahead_ < link.steps; ahead_ += kTeams) {
@@ -231,8 +228,8 @@ class TileReader {
       // Without branches, so that loads of all lines are under way at once.
 #pragma unroll
       for (int i = 0; i < kWarpLines; ++i) {
-        const bool there = i * kTeamWarps + line() < lines;
-        multiply_line(staged + column, i * kTeamWarps, {there, there}, products);
+        const bool present = i * kTeamWarps + line() < lines;
+        multiply_line(staged + column, i * kTeamWarps, present, products);
       }
       __syncwarp();
       if (lane() == 0) {
@@ -241,7 +238,7 @@ class TileReader {
       place_.advance(kTeams, stages_);
     }
     ahead_ -= link.steps;
-    if (present) {
+    if (has_row) {
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
         sums[(lane() % 4 * 2 + i) * args.rows + row] =
@@ -252,12 +249,6 @@ class TileReader {
 
  private:
   static constexpr int kChains = 4;  // products that do not wait for each other
-
-  // Of a line.
-  struct Presence {
-    bool in;
-    bool weight;
-  };
 
   __device__ static int warp() {
     return static_cast<int>(threadIdx.x) / kWarp;
@@ -274,7 +265,7 @@ class TileReader {
   // more input rows, stays empty.
   __device__ void multiply_line(const T* x,
                                 int line,
-                                const Presence& present,
+                                bool present,
                                 float (&products)[kChains][4]) const {
     const unsigned char* row = own_ + place_.stage * kStageBytes + line * (2 * kLineColumns);
     // Rows side by side are read from different halves of the banks.
@@ -283,12 +274,12 @@ class TileReader {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       const auto* from = reinterpret_cast<const T*>(row + (i ^ odd) * kLineColumns);
-      read[i] = present.weight ? load_pack(from) : Pack<T>{};
+      read[i] = present ? load_pack(from) : Pack<T>{};
     }
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const T* from = x + line * kLineColumns + half * kLineColumns / 2;
-      const Pack<T> in = present.in ? load_pack(from) : Pack<T>{};
+      const Pack<T> in = present ? load_pack(from) : Pack<T>{};
       Pack<T> weight;
 #pragma unroll
       for (int i = 0; i < 4; ++i) {

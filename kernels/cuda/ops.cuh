@@ -7,8 +7,8 @@ namespace kvg::kernels {
 
 /// Most rows that the decode projections take.
 inline constexpr int kMaxDecodeRows = 8;
-/// Counters of theirs in the workspace.
-inline constexpr int kChainArrivals = 2;
+/// Counts of theirs in the workspace: of ends of chains with posts, and of ends told, two in turn.
+inline constexpr int kChainCounts = 3;
 
 /// True when `rows` rows of `in` elements of `compute` fit the decode projections, which hold them
 /// in shared memory.

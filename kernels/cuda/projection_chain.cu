@@ -181,10 +181,18 @@ void ProjectionChain::launch_chain() {
     chain.stages = beside;
   }
   chain.rows = rows;
-  chain.tells = tells_;
   if (tells_ || ahead_ > 0 || posted_ > 0) {
     KVG_EXPECT(workspace_ != nullptr, "projections that follow each other have a workspace");
-    chain.arrivals = static_cast<unsigned*>(workspace_->at(workspace_->plan().chain));
+    auto* counts = static_cast<unsigned*>(workspace_->at(workspace_->plan().chain));
+    unsigned* told[2] = {counts + 1, counts + 2};
+    if (ahead_ > 0) {
+      chain.hears = told[turn_];
+    }
+    if (tells_) {
+      turn_ = 1 - turn_;
+      chain.tells = told[turn_];
+    }
+    chain.ends = counts;
   }
   if (posted_ > 0) {
     const WorkspacePart& posts = workspace_->plan().posts;

@@ -66,6 +66,7 @@ class ProjectionChain {
   std::size_t ahead_ = 0;   ///< of these, that go beside the kernel enqueued last
   int beside_ = 0;          ///< bytes of shared memory
   bool tells_ = false;      ///< the chain to be enqueued next tells those that go beside attention
+  int turn_ = 0;            ///< which count of ends told was used last
 };
 
 }  // namespace kvg::kernels

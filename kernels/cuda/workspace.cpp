@@ -53,7 +53,7 @@ WorkspacePlan lay_out_workspace(const Target& target, DType compute, const Works
   plan.product = take(plan.total, std::max(row_elements * qkv_features(shape.heads), gated_bytes));
   plan.partials =
       take(plan.total, attends ? attend_partial_bytes(shape.heads, shape.batch, shape.entries) : 0);
-  plan.chain = take(plan.total, kChainArrivals * sizeof(unsigned));
+  plan.chain = take(plan.total, kChainCounts * sizeof(unsigned));
   plan.posts = take(plan.total, 2 * ((post_bytes(target, compute, shape) + 15) / 16 * 16));
   plan.gemm = take(plan.total, multiplies ? kGemmWorkspaceBytes : 0);
   plan.scoring = take(plan.total, scoring_scratch_bytes(target, shape));

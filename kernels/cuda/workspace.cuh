@@ -25,7 +25,7 @@ struct WorkspacePlan {
   /// Of the compute dtype: [rows, features of QKV], or [up to kProductRows, features].
   WorkspacePart product;
   WorkspacePart partials;  ///< of decode attention
-  WorkspacePart chain;     ///< arrivals of ProjectionChain, zero at first
+  WorkspacePart chain;     ///< counts of ProjectionChain, zero at first
   WorkspacePart posts;     ///< of ProjectionChain, two sets alike, all ones at first
   WorkspacePart gemm;      ///< of cuBLASLt, for products of many rows
   WorkspacePart scoring;   ///< of selections
