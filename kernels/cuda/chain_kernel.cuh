@@ -88,7 +88,8 @@ class PostSet {
   unsigned count_ = 0;
 };
 
-// What the multiplying warps of a block and the finishing one tell each other; in shared memory.
+// What the multiplying warps of a block and the finishing one tell each other, all lanes for
+// themselves; in shared memory.
 struct ChainGates {
   std::uint64_t staged;    // the input of the last link
   std::uint64_t full[2];   // the sums of a round, which two buffers take in turn
@@ -96,10 +97,10 @@ struct ChainGates {
 
   // By one thread.
   __device__ void prepare() {
-    make_barrier(staged, kGemvWarps);
+    make_barrier(staged, kGemvThreads);
     for (int i = 0; i < 2; ++i) {
-      make_barrier(full[i], kGemvWarps);
-      make_barrier(empty[i], 1);
+      make_barrier(full[i], kGemvThreads);
+      make_barrier(empty[i], kWarp);
     }
     publish_barriers();
   }
@@ -241,10 +242,7 @@ class Finisher {
         finish(link, round.of[i], room_.sums(buffer_.stage) + round.sums[i]);
       }
     }
-    __syncwarp();
-    if (lane() == 0) {
-      arrive(gates_.empty[buffer_.stage]);
-    }
+    arrive(gates_.empty[buffer_.stage]);
     buffer_.advance(1, 2);
   }
 
@@ -277,7 +275,6 @@ __device__ void multiply_links(const ChainArgs<T>& chain,
                                const ChainRoom<T>& room,
                                TileReader<T>& reader) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
-  const bool first_lane = threadIdx.x % kWarp == 0;
   PostSet<T> posts(chain);
   RingPlace buffer;
 #pragma unroll 1
@@ -289,7 +286,7 @@ __device__ void multiply_links(const ChainArgs<T>& chain,
     if (i == 0) {
       posts.begin();  // this link reads none
     }
-    if (i == chain.count - 1 && first_lane) {
+    if (i == chain.count - 1) {
       arrive(gates.staged);
     }
     const int count = Tiles(link).cut.count;
@@ -302,10 +299,7 @@ __device__ void multiply_links(const ChainArgs<T>& chain,
         reader.multiply_tile(
             link, room.x(), room.sums(buffer.stage) + at * link.projection.gemv.rows);
       }
-      __syncwarp();
-      if (first_lane) {
-        arrive(gates.full[buffer.stage]);
-      }
+      arrive(gates.full[buffer.stage]);
       buffer.advance(1, 2);
     }
   }

@@ -113,7 +113,7 @@ struct WeightRing {
     if (threadIdx.x % kWarp == 0) {
       for (unsigned stage = threadIdx.x / kWarp; stage < kMostStages; stage += blockDim.x / kWarp) {
         make_barrier(full[stage], kCopyWarps);
-        make_barrier(empty[stage], kTeamWarps);
+        make_barrier(empty[stage], kTeamWarps * kWarp);
       }
       publish_barriers();
     }
@@ -231,10 +231,7 @@ class TileReader {
         const bool present = i * kTeamWarps + line() < lines;
         multiply_line(staged + column, i * kTeamWarps, present, products);
       }
-      __syncwarp();
-      if (lane() == 0) {
-        arrive(ring_.empty[place_.stage]);
-      }
+      arrive(ring_.empty[place_.stage]);
       place_.advance(kTeams, stages_);
     }
     ahead_ -= link.steps;
