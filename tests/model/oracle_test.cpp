@@ -6,6 +6,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "tests/model/shipped_model.h"
 #include "tests/model/shipped_targets.h"
@@ -14,7 +15,6 @@ namespace kvg::model {
 namespace {
 
 using testing_support::ShippedModel;
-using testing_support::stream;
 
 constexpr std::int32_t kTokens = 2048;
 
@@ -53,7 +53,6 @@ struct Setting {
 };
 
 constexpr Setting kSettings[] = {
-    {"full", "baseline"},
     {"streaming_sinks4_budget128", "streaming_128"},
     {"streaming_sinks4_budget256", "streaming_256"},
     {"streaming_sinks4_budget512", "streaming_512"},
@@ -67,60 +66,72 @@ class Oracle : public testing::TestWithParam<Case> {
  protected:
   [[nodiscard]] static const nlohmann::json& expected() { return oracles().at(GetParam().model); }
   [[nodiscard]] static std::string key(const char* text) { return std::string(text) + ".txt"; }
+  static double perplexity_of(std::span<const TokenScore> scores) {
+    double sum = 0.0;
+    for (const TokenScore& score : scores) {
+      sum += static_cast<double>(score.nll);
+    }
+    return std::exp(sum / static_cast<double>(scores.size()));
+  }
+
+  void expect_decoded(const Setting& setting,
+                      const char* text,
+                      std::span<const TokenScore> scores) const {
+    const auto& row = expected().at("decode").at(setting.name).at(key(text));
+    EXPECT_NEAR(perplexity_of(scores) / row.at("ppl").get<double>(), 1.0, GetParam().tolerance)
+        << text << ' ' << setting.name;
+    const auto ids = model_.ids(text, kTokens);
+    int right = 0;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      right += scores[i].best == ids[i + 1] ? 1 : 0;
+    }
+    // A near-tie of two logits may fall either way.
+    EXPECT_NEAR(right / static_cast<double>(scores.size()),
+                row.at("acc").get<double>(),
+                10 * GetParam().tolerance)
+        << text << ' ' << setting.name;
+  }
+
+  /// Of single likelihoods and logits, which vary more than their mean.
+  [[nodiscard]] static double single() { return 20 * GetParam().tolerance; }
 
   ShippedModel model_{GetParam().model, GetParam().device, GetParam().compute};
 };
+
+TEST_P(Oracle, PerplexityAndAccuracyOfTheFullCache) {
+  const auto all = model_.scores("baseline", kTexts, {.tokens = kTokens});
+  for (std::size_t t = 0; t < std::size(kTexts); ++t) {
+    expect_decoded({"full", "baseline"}, kTexts[t], all[t]);
+    const auto& one_pass = expected().at("one_pass").at(key(kTexts[t]));
+    EXPECT_NEAR(
+        perplexity_of(all[t]) / one_pass.at("perplexity").get<double>(), 1.0, GetParam().tolerance);
+    for (std::size_t i = 0; i < 8; ++i) {
+      EXPECT_NEAR(all[t][i].nll, one_pass.at("nll_first8").at(i).get<double>(), single());
+    }
+  }
+}
 
 TEST_P(Oracle, PerplexityAndAccuracyOfEveryStaticPolicy) {
   for (const Setting& setting : kSettings) {
     const auto all = model_.scores(setting.spec, kTexts, {.tokens = kTokens});
     for (std::size_t t = 0; t < std::size(kTexts); ++t) {
-      const char* text = kTexts[t];
-      const auto ids = model_.ids(text, kTokens);
-      const auto& scores = all[t];
-      const auto& row = expected().at("decode").at(setting.name).at(key(text));
-      double sum = 0.0;
-      int right = 0;
-      for (std::size_t i = 0; i < scores.size(); ++i) {
-        sum += static_cast<double>(scores[i].nll);
-        right += scores[i].best == ids[i + 1] ? 1 : 0;
-      }
-      const auto count = static_cast<double>(scores.size());
-      EXPECT_NEAR(std::exp(sum / count) / row.at("ppl").get<double>(), 1.0, GetParam().tolerance)
-          << text << ' ' << setting.name;
-      // A near-tie of two logits may fall either way.
-      EXPECT_NEAR(right / count, row.at("acc").get<double>(), 10 * GetParam().tolerance)
-          << text << ' ' << setting.name;
+      expect_decoded(setting, kTexts[t], all[t]);
     }
   }
 }
 
-TEST_P(Oracle, OnePassFigures) {
+TEST_P(Oracle, WholePrompts) {
+  const auto runner = model_.runner("baseline", {.prompt = kTokens, .tokens = kTokens});
   for (const char* text : kTexts) {
     const auto& row = expected().at("one_pass").at(key(text));
     const auto ids = model_.ids(text, kTokens);
     EXPECT_TRUE(std::equal(ids.begin(), ids.begin() + 16, row.at("first16_token_ids").begin()));
-    const auto runner = model_.runner("baseline", {.prompt = kTokens, .tokens = kTokens});
-    const auto scores = stream(*runner, ids);
-    double sum = 0.0;
-    for (const TokenScore& score : scores) {
-      sum += static_cast<double>(score.nll);
-    }
-    EXPECT_NEAR(
-        std::exp(sum / static_cast<double>(scores.size())) / row.at("perplexity").get<double>(),
-        1.0,
-        GetParam().tolerance);
-    // Single likelihoods and logits vary more than their mean.
-    const double single = 20 * GetParam().tolerance;
-    for (std::size_t i = 0; i < 8; ++i) {
-      EXPECT_NEAR(scores[i].nll, row.at("nll_first8").at(i).get<double>(), single);
-    }
     runner->begin();
     (void)runner->prefill(ids, std::vector<std::int32_t>{kNoTarget});
     const std::vector<float> logits = runner->logits();
     for (const auto& [id, logit] :
          row.at("last_position_top5").get<std::vector<std::pair<std::size_t, double>>>()) {
-      EXPECT_NEAR(logits[id], logit, 5 * single);
+      EXPECT_NEAR(logits[id], logit, 5 * single());
     }
   }
 }
