@@ -1,17 +1,14 @@
 #include "harness/workload.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <set>
 
 #include "tests/support/expect_throw.h"
+#include "tests/support/temp_folder.h"
 
 namespace kvg::harness {
 namespace {
-
-namespace fs = std::filesystem;
 
 class MakeWorkloads : public testing::Test {
  protected:
@@ -22,12 +19,11 @@ class MakeWorkloads : public testing::Test {
                           [this](const std::string& line) { warnings_.push_back(line); });
   }
 
-  static std::string text_file(const std::string& content) {
-    const fs::path file = fs::path(testing::TempDir()) / "kvg_workload.txt";
-    std::ofstream(file, std::ios::binary) << content;
-    return file.string();
+  std::string text_file(const std::string& content) {
+    return folder_.write("text.txt", content).string();
   }
 
+  testing_support::TempFolder folder_;
   std::vector<std::string> warnings_;
 };
 

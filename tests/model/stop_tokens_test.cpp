@@ -1,31 +1,20 @@
 #include "model/stop_tokens.h"
 
-#include <fstream>
 #include <gtest/gtest.h>
 
 #include "tests/support/expect_throw.h"
+#include "tests/support/temp_folder.h"
 
 namespace kvg::model {
 namespace {
 
-namespace fs = std::filesystem;
-
 class StopTokens : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / "kvg_stop_tokens";
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
+  void write(const std::string& name, const std::string& content) { folder_.write(name, content); }
 
-  void write(const std::string& name, const std::string& content) {
-    std::ofstream(folder_ / name) << content;
-  }
+  [[nodiscard]] std::vector<std::int32_t> read() const { return stop_tokens(folder_.path(), 100); }
 
-  [[nodiscard]] std::vector<std::int32_t> read() const { return stop_tokens(folder_, 100); }
-
-  fs::path folder_;
+  testing_support::TempFolder folder_;
 };
 
 TEST_F(StopTokens, AreOneOrSeveral) {
