@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -71,19 +70,17 @@ class ChainContract : public BackendContract {
   }
 
   [[nodiscard]] Values reference(const ChainCase& params, Values residual, const Values& attended) {
-    const auto add = [](Values& to, const Values& what) {
-      std::transform(to.begin(), to.end(), what.begin(), to.begin(), std::plus<>());
-    };
     for (const Layer& layer : layers_) {
       const Values before = residual;
-      add(residual, testing_support::multiplied(attended, layer.attention_out));
+      testing_support::add(residual, testing_support::multiplied(attended, layer.attention_out));
       const Values features = testing_support::activated(
           testing_support::multiplied(
               testing_support::normalised(params.parallel ? before : residual, layer.norm),
               layer.up),
           params.activation,
           layer.up.out);
-      add(residual,
+      testing_support::add(
+          residual,
           testing_support::multiplied(testing_support::rounded(features, compute()), layer.down));
     }
     return residual;

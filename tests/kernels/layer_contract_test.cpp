@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,27 +20,25 @@ using testing_support::NormWeights;
 using testing_support::SharedArray;
 using testing_support::Values;
 
+constexpr int kHeadDim = 64;
+
 struct LayerCase {
   int rows = 1;
   int heads = 1;
   int features = 64;
 
   [[nodiscard]] AttendCase attention() const {
-    return {.shape = {.heads = heads, .kv_heads = heads, .head_dim = 64},
+    return {.shape = {.heads = heads, .kv_heads = heads, .head_dim = kHeadDim},
             .batch = rows,
             .entries = 37,
             .capacity = 40};
   }
-  [[nodiscard]] int hidden() const { return 64 * heads; }
+  [[nodiscard]] int hidden() const { return kHeadDim * heads; }
   [[nodiscard]] std::string text() const {
     return std::to_string(rows) + " x " + std::to_string(hidden()) + " x " +
            std::to_string(features);
   }
 };
-
-void add(Values& to, const Values& what) {
-  std::transform(to.begin(), to.end(), what.begin(), to.begin(), std::plus<>());
-}
 
 // What a layer is made of, here and on the device.
 class Layer {
@@ -69,8 +66,8 @@ class Layer {
         testing_support::activated(
             testing_support::multiplied(in, up_), Activation::kGelu, params_.features),
         compute_);
-    add(residual, testing_support::multiplied(features, down_));
-    add(residual, testing_support::multiplied(attended, out_));
+    testing_support::add(residual, testing_support::multiplied(features, down_));
+    testing_support::add(residual, testing_support::multiplied(attended, out_));
     return residual;
   }
 
@@ -127,11 +124,11 @@ class Layer {
     for (int row = 0; row < params_.rows; ++row) {
       for (int head = 0; head < params_.heads; ++head) {
         const auto part = [&](int which) {
-          const auto at = qkv.begin() + (3 * row + which) * params_.hidden() + 64 * head;
-          return Values(at, at + 64);
+          const auto at = qkv.begin() + (3 * row + which) * params_.hidden() + kHeadDim * head;
+          return Values(at, at + kHeadDim);
         };
         const auto with_newest = [](Values entries, const Values& newest) {
-          std::ranges::copy(newest, entries.end() - 64);
+          std::ranges::copy(newest, entries.end() - kHeadDim);
           return entries;
         };
         const Values query = part(0);
@@ -171,12 +168,9 @@ class LayerContract : public BackendContract {
     for (std::uint32_t i = 0; i < kLayers; ++i) {
       layers.push_back(std::make_unique<Layer>(backend(), params, 100 * i));
     }
-    const auto workspace = backend().make_workspace({.batch = params.rows,
-                                                     .rows = params.rows,
-                                                     .hidden = params.hidden(),
-                                                     .features = params.features,
-                                                     .heads = params.attention().shape,
-                                                     .entries = params.attention().capacity});
+    WorkspaceShape shape = params.attention().workspace();
+    shape.features = params.features;
+    const auto workspace = backend().make_workspace(shape);
     const std::size_t count = params.attention().query_count();
     const auto feature_count = static_cast<std::size_t>(params.rows * params.features);
     const DeviceArray query(backend(), count, compute());

@@ -12,6 +12,7 @@
 namespace kvg::model {
 namespace {
 
+using testing_support::mean_nll;
 using testing_support::ShippedModel;
 
 constexpr std::int32_t kTokens = 2048;
@@ -66,14 +67,6 @@ const nlohmann::json& oracles() {
   return kJson;
 }
 
-double perplexity_of(std::span<const TokenScore> scores) {
-  const double sum =
-      std::accumulate(scores.begin(), scores.end(), 0.0, [](double total, const TokenScore& score) {
-        return total + static_cast<double>(score.nll);
-      });
-  return std::exp(sum / static_cast<double>(scores.size()));
-}
-
 // The mean over heads of one layer's kept entries, as the runner's cache tells of all layers
 // together.
 double mean_of(const nlohmann::json& per_layer) {
@@ -92,7 +85,7 @@ class Catalogue : public testing::TestWithParam<const char*> {
     const auto scores = model_.scores(setting.spec, kTexts, feeding);
     for (std::size_t i = 0; i < std::size(kTexts); ++i) {
       const double want = settings.at(std::string(kTexts[i]) + ".txt").at("ppl").get<double>();
-      EXPECT_NEAR(perplexity_of(scores[i]) / want, 1.0, kSlack * setting.tolerance)
+      EXPECT_NEAR(std::exp(mean_nll(scores[i])) / want, 1.0, kSlack * setting.tolerance)
           << kTexts[i] << ' ' << setting.name;
     }
   }

@@ -58,6 +58,15 @@ inline std::vector<model::TokenScore> stream(model::Runner& runner,
   return stream_rows(runner, {&row, 1}).front();
 }
 
+/// The logarithm of the perplexity.
+inline double mean_nll(std::span<const model::TokenScore> scores) {
+  double sum = 0.0;
+  for (const model::TokenScore& score : scores) {
+    sum += static_cast<double>(score.nll);
+  }
+  return sum / static_cast<double>(scores.size());
+}
+
 /// How texts are fed to a policy.
 struct Feeding {
   std::size_t tokens = 0;  ///< of each text

@@ -12,18 +12,11 @@
 namespace kvg::model {
 namespace {
 
+using testing_support::mean_nll;
 using testing_support::ShippedModel;
 using testing_support::stream;
 using Scores = std::vector<TokenScore>;
 using Texts = std::vector<std::vector<std::int32_t>>;
-
-double mean_nll(const Scores& scores) {
-  double sum = 0.0;
-  for (const TokenScore& score : scores) {
-    sum += static_cast<double>(score.nll);
-  }
-  return sum / static_cast<double>(scores.size());
-}
 
 class TextScores : public testing::TestWithParam<Target> {
  protected:

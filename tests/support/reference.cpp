@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <numbers>
 
 namespace kvg::testing_support {
@@ -151,6 +152,10 @@ double divergence(const Values& reference, const Values& logits) {
 
 std::int32_t arg_max(const Values& logits) {
   return static_cast<std::int32_t>(std::ranges::max_element(logits) - logits.begin());
+}
+
+void add(Values& to, const Values& what) {
+  std::transform(to.begin(), to.end(), what.begin(), to.begin(), std::plus<>());
 }
 
 double relative_error(const Values& got, const Values& want) {

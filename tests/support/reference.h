@@ -60,6 +60,9 @@ struct HeadAttention {
 /// The lowest index of the largest value.
 [[nodiscard]] std::int32_t arg_max(const Values& logits);
 
+/// Adds element by element.
+void add(Values& to, const Values& what);
+
 /// |got - want| / |want| in the Euclidean norm; NaN when anything is.
 [[nodiscard]] double relative_error(const Values& got, const Values& want);
 
